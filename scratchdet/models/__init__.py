@@ -1,0 +1,1 @@
+"""Detectors: backbones, necks, heads, and the zoo of named combinations."""

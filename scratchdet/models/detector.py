@@ -1,0 +1,173 @@
+"""A detector: backbone, neck and head, with the priors that belong to their maps."""
+
+import copy
+from collections.abc import Callable, Sequence
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from scratchdet.models.head import MultiBoxHead
+from scratchdet.models.layers import Norm, initialise
+from scratchdet.ops.postprocess import postprocess
+from scratchdet.ops.priors import PriorSpec, make_priors
+from scratchdet.structures import Detections, Raw
+
+
+class Detector(nn.Module):
+    """`detector(images)` computes logits and offsets; `detector.predict(images)` finds objects.
+
+    backbone: images -> list of maps; neck: list of maps -> list of maps; head: list of maps -> Raw.
+    specs: the priors of each map. input_size: (height, width) that it is trained at and `predict`
+    resizes to; `forward` takes any. mean, std: per channel, in 0..255, of the images it is fed.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        neck: nn.Module,
+        head: nn.Module,
+        *,
+        specs: Sequence[PriorSpec],
+        input_size: tuple[int, int],
+        in_channels: int,
+        num_classes: int,
+    ) -> None:
+        super().__init__()
+        self.backbone, self.neck, self.head = backbone, neck, head
+        self.specs = tuple(specs)
+        self.input_size = input_size
+        self.in_channels = in_channels
+        self.classes = tuple(f"class_{label}" for label in range(num_classes))
+        self.built_as: dict[str, object] | None = None
+        """The call to `create_model` that rebuilds this network; None if it was not made by it."""
+        self.mean: Tensor
+        self.std: Tensor
+        # Neither belongs to the weights: both are in the metadata of a saved model.
+        self.register_buffer("mean", torch.full((in_channels,), 127.5), persistent=False)
+        self.register_buffer("std", torch.full((in_channels,), 64.0), persistent=False)
+        self._priors: dict[tuple[int, int], Tensor] = {}
+
+    def forward(self, images: Float[Tensor, "B C H W"]) -> Raw:
+        return self.head(self.neck(self.backbone(images)))
+
+    @property
+    def device(self) -> torch.device:
+        return self.mean.device
+
+    @property
+    def priors(self) -> Float[Tensor, "P 4"]:
+        """cxcywh in [0, 1], for images of `input_size`, on the device of the weights."""
+        return self.priors_for(self.input_size)
+
+    def priors_for(self, image_size: tuple[int, int]) -> Float[Tensor, "P 4"]:
+        """cxcywh in [0, 1], for images of any (height, width)."""
+        if image_size not in self._priors:
+            shapes = measure(self.neck, measure(self.backbone, (self.in_channels, *image_size)))
+            maps = [(height, width) for _, height, width in shapes]
+            self._priors[image_size] = make_priors(self.specs, maps, image_size)
+        self._priors[image_size] = self._priors[image_size].to(self.device)
+        return self._priors[image_size]
+
+    def normalise(self, images: UInt8[Tensor, "B H W C"]) -> Float[Tensor, "B C H W"]:
+        """What `forward` wants, from images as they are read."""
+        scaled = (images.float() - self.mean) / self.std
+        # A view: the channels stay last in memory, where convolutions are fastest.
+        return scaled.permute(0, 3, 1, 2)
+
+    @torch.inference_mode()
+    def predict(
+        self,
+        images: Sequence[np.ndarray],
+        *,
+        input_size: tuple[int, int] | None = None,
+        **choices: float | int,
+    ) -> list[Detections]:
+        """The objects in each image, in pixels of that image; switches to `eval()` meanwhile.
+
+        images: (H, W, C) or, for one channel, (H, W); uint8, any sizes. choices: `min_score`,
+        `top_per_class`, `nms_iou`, `keep` of `postprocess`.
+        """
+        if not images:
+            return []
+        size = input_size or self.input_size
+        batch = torch.from_numpy(np.stack([self._fit(image, size) for image in images]))
+        training = self.training
+        self.eval()
+        raw = self(self.normalise(batch.to(self.device)))
+        self.train(training)
+        return postprocess(
+            raw,
+            self.priors_for(size),
+            image_sizes=[(image.shape[0], image.shape[1]) for image in images],
+            **choices,  # type: ignore[arg-type]
+        )
+
+    def _fit(self, image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        channels = 1 if image.ndim == 2 else image.shape[2]
+        if channels != self.in_channels or image.dtype != np.uint8:
+            raise ValueError(
+                f"an image of {channels} channels and type {image.dtype}; "
+                f"this detector takes {self.in_channels} channels of uint8"
+            )
+        resized = cv2.resize(image, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
+        return resized.reshape(*size, channels)
+
+
+Shape = tuple[int, int, int]
+
+
+def measure(module: nn.Module, shapes: Shape | list[Shape]) -> list[Shape]:
+    """(channels, height, width) of every map that `module` makes of an image, or of maps.
+
+    Runs a copy without memory (the meta device), in `eval()`: BatchNorm takes a batch of one there.
+    """
+    probe = copy.deepcopy(module).to("meta").eval()
+    if isinstance(shapes, list):
+        maps = probe([torch.empty(1, *shape, device="meta") for shape in shapes])
+    else:
+        maps = probe(torch.empty(1, *shapes, device="meta"))
+    return [(map_.shape[1], map_.shape[2], map_.shape[3]) for map_ in maps]
+
+
+def build_detector(
+    backbone: nn.Module,
+    neck: Callable[[list[int]], nn.Module],
+    specs: Sequence[PriorSpec],
+    *,
+    input_size: tuple[int, int],
+    in_channels: int,
+    num_classes: int,
+    norm_head: Norm,
+) -> Detector:
+    """An untrained detector of these parts; `neck` is given the channels of the backbone's maps.
+
+    Nothing declares its channels: they are measured.
+    """
+    if num_classes < 1:
+        raise ValueError(f"num_classes is {num_classes}: one foreground class at least")
+    shapes = measure(backbone, (in_channels, *input_size))
+    necking = neck([channels for channels, _, _ in shapes])
+    shapes = measure(necking, shapes)
+    if len(shapes) != len(specs):
+        raise ValueError(f"{len(specs)} prior specs for {len(shapes)} feature maps")
+    head = MultiBoxHead(
+        [channels for channels, _, _ in shapes],
+        [len(spec) for spec in specs],
+        num_classes=num_classes,
+        norm=norm_head,
+    )
+    initialise(backbone, gain="relu")
+    initialise(necking, gain="relu")
+    initialise(head, gain="linear")
+    return Detector(
+        backbone,
+        necking,
+        head,
+        specs=specs,
+        input_size=input_size,
+        in_channels=in_channels,
+        num_classes=num_classes,
+    )

@@ -1,0 +1,61 @@
+"""The multibox head: two 3x3 convolutions on every map, one for classes and one for boxes."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from scratchdet.models.layers import Norm, make_norm
+from scratchdet.structures import Raw
+
+
+class MultiBoxHead(nn.Module):
+    """Logits and offsets of every prior, in the order of the priors: level, row, column, prior.
+
+    With a norm the convolutions have no bias and their *outputs* are normalised: BatchNorm in the
+    head, as in ScratchDet, section 3.1, and DSOD. A group norm takes all outputs of a level as one
+    group: smaller ones would normalise the scores of a single prior on a map of 1x1.
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[int],
+        priors_per_location: Sequence[int],
+        *,
+        num_classes: int,
+        norm: Norm,
+    ) -> None:
+        super().__init__()
+        self.columns = num_classes + 1  # with background
+        self.classes = nn.ModuleList(
+            _predictor(inputs, priors * self.columns, norm)
+            for inputs, priors in zip(channels, priors_per_location, strict=True)
+        )
+        self.boxes = nn.ModuleList(
+            _predictor(inputs, priors * 4, norm)
+            for inputs, priors in zip(channels, priors_per_location, strict=True)
+        )
+
+    def forward(self, maps: list[Float[Tensor, "B _ _ _"]]) -> Raw:
+        return Raw(
+            logits=_flatten(self.classes, maps, self.columns),
+            offsets=_flatten(self.boxes, maps, 4),
+        )
+
+
+def _predictor(inputs: int, outputs: int, norm: Norm) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, padding=1, bias=norm == "none"),
+        make_norm(norm, outputs, groups=1),
+    )
+
+
+def _flatten(
+    predictors: nn.ModuleList, maps: list[Float[Tensor, "B _ _ _"]], columns: int
+) -> Float[Tensor, "B P columns"]:
+    rows = [
+        predictor(features).permute(0, 2, 3, 1).reshape(features.shape[0], -1, columns)
+        for predictor, features in zip(predictors, maps, strict=True)
+    ]
+    return torch.cat(rows, dim=1)

@@ -1,0 +1,99 @@
+"""The layers that every network here is made of, and how they are initialised."""
+
+from math import gcd
+from typing import Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+Norm = Literal["none", "batch", "group"]
+
+GROUPS = 32  # Wu and He, Group Normalization, ECCV 2018, section 4.1
+L2_SCALE = 20.0  # Liu et al., ParseNet, and the SSD Caffe release for conv4_3
+
+
+def make_norm(norm: Norm, channels: int, *, groups: int = GROUPS) -> nn.Module:
+    """The normalisation for `channels`; "none" is the identity.
+
+    Where `groups` does not divide the channels, the largest number of groups that divides both does.
+    """
+    if norm == "batch":
+        return nn.BatchNorm2d(channels)
+    if norm == "group":
+        return nn.GroupNorm(gcd(groups, channels), channels)
+    if norm == "none":
+        return nn.Identity()
+    raise ValueError(f"norm {norm!r} is not known; choose from {', '.join(get_args(Norm))}")
+
+
+def conv(
+    inputs: int,
+    outputs: int,
+    kernel: int,
+    *,
+    norm: Norm,
+    stride: int = 1,
+    padding: int | None = None,
+    dilation: int = 1,
+) -> nn.Sequential:
+    """Convolution, normalisation, ReLU. Without a norm the convolution has a bias instead."""
+    padding = dilation * (kernel // 2) if padding is None else padding
+    return nn.Sequential(
+        nn.Conv2d(
+            inputs,
+            outputs,
+            kernel,
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+            bias=norm == "none",
+        ),
+        make_norm(norm, outputs),
+        nn.ReLU(inplace=True),
+    )
+
+
+def pre_activation(channels: int, norm: Norm) -> nn.Sequential:
+    """Normalisation and ReLU, as they stand before a convolution in a pre-activation network."""
+    # Not in place: the shortcut still needs the input.
+    return nn.Sequential(make_norm(norm, channels), nn.ReLU())
+
+
+class L2Norm(nn.Module):
+    """Every location's channels scaled to length one, times a learned scale per channel."""
+
+    def __init__(self, channels: int, scale: float = L2_SCALE) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.full((channels,), scale))
+
+    def forward(self, features: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
+        return F.normalize(features, dim=1, eps=1e-10) * self.scale[None, :, None, None]
+
+
+def at_least(features: Float[Tensor, "B C h w"], side: int) -> Float[Tensor, "B C H W"]:
+    """The map padded with zeros, below and on the right, to at least side x side.
+
+    Unpadded convolutions shrink the last maps of SSD by two; on inputs smaller than the published
+    300 px nothing would be left of them.
+    """
+    height, width = features.shape[-2:]
+    return F.pad(features, (0, max(0, side - width), 0, max(0, side - height)))
+
+
+def initialise(module: nn.Module, *, gain: Literal["relu", "linear"]) -> None:
+    """Fills every convolution of `module` in place: the one place where weights come from.
+
+    "relu": He et al. 2015 ("msra" in the Caffe releases of ScratchDet), for what feeds a ReLU.
+    "linear": Glorot and Bengio 2010 ("xavier" in SSD's and DSOD's), for the predictors.
+    Norms start as the identity, biases at zero.
+    """
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d):
+            if gain == "relu":
+                nn.init.kaiming_normal_(layer.weight, mode="fan_in", nonlinearity="relu")
+            else:
+                nn.init.xavier_uniform_(layer.weight)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)

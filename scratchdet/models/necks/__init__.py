@@ -1,0 +1,1 @@
+"""A list of feature maps to a longer or better one, fine to coarse."""
