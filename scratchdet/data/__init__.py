@@ -1,1 +1,1 @@
-"""Data sets: reading, writing, decoding, augmenting, batching."""
+"""From files on disk to samples: readers, decoding, augmentation, batches."""

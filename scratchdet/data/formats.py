@@ -1,0 +1,83 @@
+"""The data formats there are: found by themselves, read by one function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from scratchdet.data import coco, voc, yolo
+from scratchdet.data.assemble import OnBadBox
+from scratchdet.structures import DataError, DetectionData
+
+FORMATS: dict[str, Callable[..., DetectionData]] = {
+    "voc": voc.read,
+    "coco": coco.read,
+    "yolo": yolo.read,
+}
+
+
+class Layout(NamedTuple):
+    """How a format looks on disk."""
+
+    recognises: Callable[[Path], bool]
+    list_splits: Callable[[Path], list[str]]
+    description: str
+
+
+LAYOUTS = {
+    "voc": Layout(voc.recognises, voc.list_splits, voc.LAYOUT),
+    "coco": Layout(coco.recognises, coco.list_splits, coco.LAYOUT),
+    "yolo": Layout(yolo.recognises, yolo.list_splits, yolo.LAYOUT),
+}
+
+
+def detect_format(path: Path | str) -> str:
+    """The key in `FORMATS` of the data at `path`; DataError if it is none of them, or several."""
+    path = Path(path)
+    if not path.exists():
+        raise DataError(f"{path}: no such file or folder")
+    found = [name for name, layout in LAYOUTS.items() if layout.recognises(path)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise DataError(f"{path}: this can be read as {' and as '.join(found)}; give the format")
+    looked = "".join(f"\n  {name}: {layout.description}" for name, layout in LAYOUTS.items())
+    raise DataError(f"{path}: no known data format. Looked for{looked}\nFound {_contents(path)}")
+
+
+def read_data(
+    path: Path | str,
+    *,
+    split: str | None = None,
+    format: str | None = None,
+    on_bad_box: OnBadBox = "drop",
+    classes: Sequence[str] | None = None,
+) -> DetectionData:
+    """The data set at `path`, or the parts of it named in `split` (`train+val` joins two).
+
+    Its problems are listed in the result (`on_bad_box="drop"`) or raised as one DataError
+    (`"error"`). With `classes` labels follow that order and objects of other classes are dropped.
+    """
+    read = FORMATS[_known(format) if format else detect_format(path)]
+    return read(Path(path), split=split, on_bad_box=on_bad_box, classes=classes)
+
+
+def list_splits(path: Path | str, format: str | None = None) -> list[str]:
+    """The names `read_data` accepts as `split`, sorted; empty if the data has no splits."""
+    name = _known(format) if format else detect_format(path)
+    return LAYOUTS[name].list_splits(Path(path))
+
+
+def _known(format: str) -> str:
+    if format not in FORMATS:
+        raise DataError(f"unknown data format {format!r}; there are: {', '.join(FORMATS)}")
+    return format
+
+
+def _contents(path: Path) -> str:
+    if path.is_file():
+        return f"a file called {path.name}"
+    names = sorted(entry.name + "/" * entry.is_dir() for entry in path.iterdir())
+    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+    return (", ".join(names[:8]) or "an empty folder") + more

@@ -1,0 +1,233 @@
+"""YOLO: one text file of normalised boxes per image, class names in a YAML or classes.txt."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import yaml
+
+from scratchdet.data.assemble import Found, OnBadBox, assemble
+from scratchdet.data.images import EXTENSIONS, image_size
+from scratchdet.data.split import chosen_splits
+from scratchdet.structures import DataError, DetectionData, Problem
+
+LAYOUT = "data.yaml with `names`, or images/SPLIT with labels/SPLIT and classes.txt"
+YAML_KEYS = ("train", "val", "test")
+CLASS_FILES = ("classes.txt", "labels/classes.txt")
+
+
+class _Source(NamedTuple):
+    """What the YAML file or the folders say."""
+
+    names: dict[int, str]
+    """Class names by the number in the label files."""
+    splits: dict[str, list[Path]]
+    """Folders of images, or text files that list images."""
+
+
+class _Label(NamedTuple):
+    """One line of a label file."""
+
+    line: int
+    number: int
+    box: tuple[float, float, float, float]
+    """Centre, width and height, as shares of the image."""
+
+
+def recognises(path: Path) -> bool:
+    if path.is_file():
+        return path.suffix.lower() in (".yaml", ".yml")
+    return _yaml_file(path) is not None or ((path / "labels").is_dir() and _has_class_file(path))
+
+
+def list_splits(path: Path) -> list[str]:
+    return sorted(_source(path).splits)
+
+
+def read(
+    path: Path | str,
+    *,
+    split: str | None = None,
+    on_bad_box: OnBadBox = "drop",
+    classes: Sequence[str] | None = None,
+) -> DetectionData:
+    """A YOLO folder or its data.yaml; labels in order of the class numbers.
+
+    Polygons (segmentation labels) become their bounding boxes. An image with an empty label file,
+    or none, has no objects.
+    """
+    path = Path(path)
+    source = _source(path)
+    chosen = chosen_splits(split, sorted(source.splits), path) if source.splits else []
+    parts = {name: _part(source.splits[name], source.names) for name in chosen}
+    return assemble(parts, classes=classes, on_bad_box=on_bad_box)
+
+
+def _yaml_file(root: Path) -> Path | None:
+    files = sorted([*root.glob("*.yaml"), *root.glob("*.yml")], key=lambda f: f.stem != "data")
+    return next((file for file in files if "names" in _load(file)), None)
+
+
+def _has_class_file(root: Path) -> bool:
+    return any((root / name).is_file() for name in CLASS_FILES)
+
+
+def _load(file: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(file.read_bytes())
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read ({error.strerror})") from error
+    except yaml.YAMLError as error:
+        raise DataError(f"{file}: malformed YAML: {error}") from error
+    return content if isinstance(content, dict) else {}
+
+
+def _source(path: Path) -> _Source:
+    file = path if path.is_file() else _yaml_file(path)
+    if file is not None:
+        content = _load(file)
+        return _Source(_names(content.get("names"), file), _yaml_splits(content, file))
+    for name in CLASS_FILES:
+        if (path / name).is_file():
+            lines = (path / name).read_text("utf-8-sig").splitlines()
+            names = [line.strip() for line in lines if line.strip()]
+            return _Source(dict(enumerate(names)), _folder_splits(path))
+    raise DataError(f"{path}: no YOLO class names here; looked for {LAYOUT}")
+
+
+def _names(names: Any, file: Path) -> dict[int, str]:
+    if isinstance(names, list):
+        return {number: str(name) for number, name in enumerate(names)}
+    if isinstance(names, dict) and all(str(key).isdigit() for key in names):
+        return {int(key): str(names[key]) for key in sorted(names, key=int)}
+    raise DataError(f"{file}: `names` must be a list of class names, or number: name pairs")
+
+
+def _yaml_splits(content: dict[str, Any], file: Path) -> dict[str, list[Path]]:
+    splits = {}
+    for key in YAML_KEYS:
+        entries = content.get(key) or []
+        entries = [entries] if isinstance(entries, str) else entries
+        if entries:
+            splits[key] = [_resolve(str(entry), content, file) for entry in entries]
+    return splits
+
+
+def _resolve(entry: str, content: dict[str, Any], file: Path) -> Path:
+    """The folder or list that an entry means.
+
+    `path` is often that of another machine; and exports say `../train/images` for train/images.
+    """
+    bases = (file.parent / str(content.get("path") or "."), file.parent)
+    tried = [base / name for base in bases for name in (entry, entry.removeprefix("../"))]
+    return next((path for path in tried if path.exists()), tried[0])
+
+
+def _folder_splits(root: Path) -> dict[str, list[Path]]:
+    """images/SPLIT; the images folder itself, as `all`, where it has no folders."""
+    folders = sorted(entry for entry in (root / "images").glob("*") if entry.is_dir())
+    if folders:
+        return {folder.name: [folder] for folder in folders}
+    return {"all": [root / "images"]}
+
+
+def _part(sources: Iterable[Path], names: dict[int, str]) -> Found:
+    problems: list[Problem] = []
+    images, sizes, labels = [], [], []
+    for image in dict.fromkeys(image for source in sources for image in _images(source)):
+        try:
+            size = image_size(image)
+        except DataError as error:
+            problems.append(Problem(str(image), str(error), "image dropped"))
+            continue
+        images.append(image)
+        sizes.append(size)
+        found, faults = _read_labels(_label_file(image))
+        labels.append(found)
+        problems.extend(faults)
+    files = [_label_file(image) for image in images]
+    rows = [(file, label) for file, group in zip(files, labels, strict=True) for label in group]
+    in_image = np.repeat(np.arange(len(images)), [len(group) for group in labels])
+    written = np.array([label.box for _, label in rows], np.float64).reshape(-1, 4)
+    extents = np.array(sizes, np.int32).reshape(-1, 2)
+    half = written[:, 2:] / 2
+    numbers = dict.fromkeys((*names, *(label.number for _, label in rows)))
+    index = {number: position for position, number in enumerate(numbers)}
+    return Found(
+        ids=_ids(images),
+        paths=[str(image) for image in images],
+        sizes=extents,
+        images=in_image,
+        boxes=np.hstack([written[:, :2] - half, written[:, :2] + half])
+        * np.tile(extents[in_image], 2),
+        written=written,
+        names=[names.get(number, f"class {number}") for number in numbers],
+        labels=np.array([index[label.number] for _, label in rows], np.int64),
+        ignore=np.zeros(len(rows), bool),
+        classes=list(names.values()),
+        where=lambda row: f"{rows[row][0]}:{rows[row][1].line}",
+        problems=tuple(problems),
+    )
+
+
+def _images(source: Path) -> list[Path]:
+    """The images in a folder, with those in folders below it, or in a text file that lists them."""
+    if source.is_dir():
+        return [path for path in sorted(source.rglob("*")) if path.suffix.lower() in EXTENSIONS]
+    if source.suffix == ".txt" and source.is_file():
+        lines = source.read_text("utf-8-sig", "surrogateescape").splitlines()
+        return [source.parent / line.strip() for line in lines if line.strip()]
+    raise DataError(f"{source}: no such folder of images, nor a .txt file that lists them")
+
+
+def _label_file(image: Path) -> Path:
+    """`images` becomes `labels` in the path, the last time it occurs."""
+    parts = list(image.parts)
+    if "images" in parts[:-1]:
+        parts[len(parts) - 1 - parts[::-1].index("images")] = "labels"
+    return Path(*parts).with_suffix(".txt")
+
+
+def _ids(images: Sequence[Path]) -> list[str]:
+    """The stems; where one occurs twice, the whole path tells the images apart."""
+    counts = Counter(image.stem for image in images)
+    return [image.stem if counts[image.stem] == 1 else image.as_posix() for image in images]
+
+
+def _read_labels(file: Path) -> tuple[list[_Label], list[Problem]]:
+    """The objects in a label file and the lines that are none; both empty if there is no file."""
+    labels, problems = [], []
+    text = file.read_text("utf-8-sig", "replace") if file.is_file() else ""
+    for line, content in enumerate(text.splitlines(), start=1):
+        fields = content.split()
+        if not fields:
+            continue
+        try:
+            labels.append(_label(line, fields))
+        except ValueError as error:
+            problems.append(Problem(f"{file}:{line}", str(error), "dropped"))
+    return labels, problems
+
+
+def _label(line: int, fields: Sequence[str]) -> _Label:
+    """One line; ValueError if it is neither `class cx cy w h` nor `class` and a polygon."""
+    try:
+        number, *values = map(float, fields)
+    except ValueError as error:
+        raise ValueError(f"not numbers: {' '.join(fields)}") from error
+    if not number.is_integer() or number < 0:
+        raise ValueError(f"the class is not a whole number from 0: {fields[0]}")
+    if len(values) == 4:
+        centre_x, centre_y, width, height = values
+        return _Label(line, int(number), (centre_x, centre_y, width, height))
+    if len(values) < 6 or len(values) % 2:
+        wanted = "a box has 5 (class cx cy w h), a polygon 7, 9, 11 ..."
+        raise ValueError(f"{len(fields)} numbers, but {wanted}")
+    left, right = min(values[::2]), max(values[::2])
+    top, bottom = min(values[1::2]), max(values[1::2])
+    box = ((left + right) / 2, (top + bottom) / 2, right - left, bottom - top)
+    return _Label(line, int(number), box)
