@@ -85,6 +85,17 @@ def test_none_keeps_every_object_and_scales_both_axes():
 
 
 @pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_but_none_changes_colours(preset):
+    colour = np.array([150, 100, 60], np.uint8)
+    plain = a_sample(channels=3, objects=0, seed=0, shape=(20, 20))
+    sample = Sample(np.tile(colour, (20, 20, 1)), plain.boxes, plain.labels, plain.ignore)
+    steps = PRESETS[preset](SIZE, colour.astype(float))
+    rng = np.random.default_rng(0)
+    kept = [(augment(sample, steps, rng).image == colour).all() for _ in range(100)]
+    assert all(kept) == (preset == "none")
+
+
+@pytest.mark.parametrize("preset", PRESETS)
 def test_presets_can_be_sent_to_spawned_workers(preset):
     assert len(ForkingPickler.dumps(PRESETS[preset](SIZE, np.zeros(3)))) < 2000
 

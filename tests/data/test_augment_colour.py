@@ -35,7 +35,7 @@ def changed(image, *, brightness=None, contrast=None, saturation=None, hue=None,
     return distort_colours(image, Chosen(brightness, contrast, saturation, hue, first))[0, 0]
 
 
-def test_an_image_without_pixels_of_its_own_choice_is_returned_unchanged():
+def test_nothing_drawn_means_nothing_changed():
     image = np.random.default_rng(0).integers(0, 256, (9, 11, 3), dtype=np.uint8)
     assert (distort_colours(image, Chosen(None, None, None, None, True)) == image).all()
 
@@ -48,6 +48,15 @@ def test_brightness_is_added_and_saturates():
 def test_contrast_multiplies_after_brightness():
     pixel = changed(one_pixel(0, 100, 250), brightness=10.0, contrast=1.5)
     assert pixel.tolist() == [15, 165, 255]
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_contrast_multiplies_after_brightness_when_colours_change_too(first):
+    """Saturation does nothing to grey, so that only the order of the other two shows."""
+    pixel = changed(
+        one_pixel(100, 100, 100), brightness=10.0, contrast=1.5, saturation=0.5, first=first
+    )
+    assert pixel.tolist() == [165, 165, 165]
 
 
 @pytest.mark.parametrize("first", [True, False])

@@ -127,6 +127,7 @@ def test_crops_have_the_scales_and_aspects_of_the_paper():
     assert scale.min() == pytest.approx(0.3, abs=0.02)
     assert scale.max() == pytest.approx(1.0, abs=0.02)
     assert scale.mean() == pytest.approx(0.65, abs=0.02)
+    assert (scale > 0.9).mean() == pytest.approx(1 / 7, abs=0.02)  # the aspect gives way, not it
     assert aspect.min() == pytest.approx(0.5, abs=0.02)
     assert aspect.max() == pytest.approx(2.0, abs=0.05)
 
@@ -194,6 +195,20 @@ def test_a_window_beside_the_image_shows_the_fill_and_no_object():
     )
     assert (shown.image == 7).all()
     assert shown.boxes.shape == (0, 4)
+
+
+@pytest.mark.parametrize(
+    ("window", "column"), [((-999, 0, 1, 40), 9), ((59, 0, 1059, 40), 0)], ids=["right", "left"]
+)
+def test_a_sliver_of_the_image_is_one_pixel_of_the_result(window, column):
+    shown = render(
+        a_sample([[0, 0, 60, 40]]),
+        np.random.default_rng(0),
+        size=(8, 10),
+        fill=BLACK,
+        windows=[to_window(*window)],
+    )
+    assert np.flatnonzero(shown.image[0, :, 0]).tolist() == [column]
 
 
 @pytest.mark.parametrize("interpolation", INTERPOLATIONS)
