@@ -1,1 +1,1 @@
-"""From files on disk to samples: readers, decoding, augmentation, batches."""
+"""Data sets: reading, writing, decoding, augmenting, batching."""

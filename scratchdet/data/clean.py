@@ -41,14 +41,14 @@ def check_boxes(
     """
     boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
     limits = np.tile(np.asarray(sizes, dtype=np.float64).reshape(-1, 2), 2)
-    is_number = np.isfinite(boxes).all(axis=1)
-    safe = np.where(is_number[:, None], boxes, 0.0)
+    finite = np.isfinite(boxes)
+    safe = np.where(finite, boxes, 0.0)
     clipped = np.clip(safe, 0.0, limits)
     stored = clipped.astype(np.float32)
     overhang = np.abs(safe - clipped).max(axis=1, initial=0.0)
     reasons = np.select(
         [
-            ~is_number,
+            ~finite.all(axis=1),
             _shortest_side(safe) <= empty_side,
             _shortest_side(clipped) <= 0,
             _shortest_side(stored) <= 0,  # thinner than float32 can tell
