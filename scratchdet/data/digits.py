@@ -89,7 +89,7 @@ def stroke(coverage: np.ndarray) -> np.ndarray:
     padded = np.pad(coverage, 1).astype(np.float32)
     smooth = cv2.resize(padded, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
     smooth = cv2.GaussianBlur(smooth, (0, 0), 0.2 * scale)
-    smooth = smooth + 1.2 * (smooth - cv2.GaussianBlur(smooth, (0, 0), 1.0 * scale))
+    smooth = smooth + 1.6 * (smooth - cv2.GaussianBlur(smooth, (0, 0), 1.0 * scale))
     return _cropped((np.clip((smooth - 0.36) / 0.2, 0, 1) * 255).astype(np.uint8))
 
 

@@ -1,0 +1,1 @@
+"""Pictures and reports: what a run learned and what a detector finds."""
