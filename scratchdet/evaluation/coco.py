@@ -44,8 +44,6 @@ def figures(
             "the coco protocol needs the package faster-coco-eval: pip install scratchdet[coco]"
         ) from error
 
-    if data.ignore.all():  # covers no objects at all; the evaluator would report -1, or fail
-        return Summary(*[math.nan] * 9), (math.nan,) * len(data.classes)
     truth = COCO(ground_truth(data, box_areas(data.boxes) if areas is None else areas))
     run = COCOeval_faster(truth, truth.loadRes(results(detections)), iouType="bbox")
     run.evaluate()

@@ -248,15 +248,25 @@ def test_false_positive_below_all_others_changes_no_ap(scene):
 def test_pairs_compared_in_blocks_give_the_same_matches(scene):
     data, detections = scene
     whole = match.best_overlaps(data, detections)
+    sizes = []
+
+    def recording_pair_ious(first, second):
+        sizes.append(len(first))
+        return match_pair_ious(first, second)
+
+    match_pair_ious = match.pair_ious
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(match, "PAIRS_PER_BLOCK", 3)
+        patch.setattr(match, "pair_ious", recording_pair_ious)
         blocks = match.best_overlaps(data, detections)
     np.testing.assert_array_equal(whole.objects, blocks.objects)
     np.testing.assert_array_equal(whole.ious, blocks.ious)
+    most_of_one_detection = 6  # objects in an image
+    assert all(size < 3 + most_of_one_detection for size in sizes)
 
 
 def test_a_million_detections_take_seconds():
-    """5,000 images, 20 classes, 200 detections an image: half a second on one core in 2025."""
+    """5,000 images, 20 classes, 200 detections an image: measured at half a second on one core."""
     rng = np.random.default_rng(0)
     corners = rng.uniform(0, 400, (5000 * 200, 2))
     boxes = np.concatenate([corners, corners + 80], axis=1).astype(np.float32)
