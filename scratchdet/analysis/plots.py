@@ -3,8 +3,6 @@
 Pictures that come out are new RGB uint8 arrays. Coordinates are pixels of the image drawn on.
 """
 
-import io
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import cv2
 import numpy as np
 
+from scratchdet.files import replacing
 from scratchdet.structures import DataError
 
 if TYPE_CHECKING:
@@ -199,17 +198,8 @@ def save_image(image_rgb: np.ndarray, path: Path) -> None:
         raise DataError(f"{path}: no picture format by that suffix; use .png or .jpg") from error
     if not done:
         raise DataError(f"{path}: OpenCV cannot write shape {image_rgb.shape} in that format")
-    _write(path, encoded.tobytes())
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Nothing; `path` holds `content`, by renaming: a reader never sees half a file."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path) as temporary:
+        temporary.write_bytes(encoded.tobytes())
 
 
 def plot_training(log: Sequence[Mapping[str, Any]], path: Path) -> None:
@@ -244,9 +234,8 @@ def plot_training(log: Sequence[Mapping[str, Any]], path: Path) -> None:
         loss.legend(frameon=False, ncols=3, fontsize="small")
     for axes in (rate, gradient):
         axes.set_xlabel("step")
-    content = io.BytesIO()
-    figure.savefig(content, format="png")
-    _write(path, content.getvalue())
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png")
 
 
 def _curve(

@@ -22,7 +22,7 @@ from scratchdet.data.voc_write import write_voc
 from scratchdet.structures import DataError, Sample
 
 CLASSES = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
-STAMP = "digits.json"
+STAMP = "digits.txt"
 VERSION = 1  # raise when the same parameters would give other pictures
 
 MOST_DIGITS = 6  # per scene

@@ -107,15 +107,15 @@ def test_composing_leaves_pool_and_backgrounds_alone(pool):
         np.testing.assert_array_equal(now, then)
 
 
-def test_a_stroke_keeps_the_hole_of_a_ring():
+def test_a_half_filled_loop_stays_open():
     ring = np.zeros((8, 8))
-    ring[1:7, 1:7] = 1.0
-    ring[2:6, 2:6] = 0.5  # half-filled, as coarse pixels of a small loop are
-    ring[3:5, 3:5] = 0.0
+    ring[1:7, 2:7] = 1.0
+    ring[3:5, 4] = 0.55  # more than the step is at: only sharpening opens it
     opacity = stroke(ring)
     height, width = opacity.shape
     assert opacity[height // 2, width // 2] == 0
-    assert opacity[2, width // 2] == 255
+    assert opacity[height // 2, 8] == 255
+    assert opacity[8, width // 2] == 255
 
 
 def test_scenes_depend_on_seed_split_and_index_only():
