@@ -122,9 +122,7 @@ class DetectionData(Sequence[Record]):
     def subset(self, indices: Sequence[int] | np.ndarray) -> DetectionData:
         """The images at `indices`, in that order; classes, problems and notes stay."""
         chosen = [self[int(index)] for index in indices]
-        return replace(
-            from_records(chosen, self.classes), problems=self.problems, notes=self.notes
-        )
+        return replace(from_records(chosen, self.classes), problems=self.problems, notes=self.notes)
 
 
 def from_records(records: Sequence[Record], classes: Sequence[str]) -> DetectionData:

@@ -96,6 +96,16 @@ def mild_any_up(size: tuple[int, int], mean: np.ndarray) -> tuple[Augmentation, 
     return any_up(mild(size, mean))
 
 
+def ssd_no_mirror(size: tuple[int, int], mean: np.ndarray) -> tuple[Augmentation, ...]:
+    """`ssd` without the flip: for digits, letters, signs, and all else that has a left and right."""
+    return tuple(step for step in ssd(size, mean) if step is not mirror)
+
+
+def mild_no_mirror(size: tuple[int, int], mean: np.ndarray) -> tuple[Augmentation, ...]:
+    """`mild` without the flip: for digits, letters, signs, and all else that has a left and right."""
+    return tuple(step for step in mild(size, mean) if step is not mirror)
+
+
 def any_up(steps: tuple[Augmentation, ...]) -> tuple[Augmentation, ...]:
     """`steps`, which mirror, in all eight orientations with equal chance.
 
@@ -108,6 +118,8 @@ PRESETS: dict[str, Preset] = {
     "none": none,
     "mild": mild,
     "mild_any_up": mild_any_up,
+    "mild_no_mirror": mild_no_mirror,
     "ssd": ssd,
     "ssd_any_up": ssd_any_up,
+    "ssd_no_mirror": ssd_no_mirror,
 }

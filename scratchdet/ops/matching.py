@@ -65,5 +65,7 @@ def match_bipartite(overlap: Float[Tensor, "B G P"]) -> Int[Tensor, "B G"]:
         result = torch.where(mutual, prior, result)
         image, index = mutual.nonzero(as_tuple=True)
         taken = torch.zeros_like(left[:, 0], dtype=torch.bool)
-        taken = taken.index_put((image, prior[image, index]), torch.ones_like(index, dtype=torch.bool))
+        taken = taken.index_put(
+            (image, prior[image, index]), torch.ones_like(index, dtype=torch.bool)
+        )
         left = left.masked_fill(mutual[..., None] | taken[:, None], NONE)

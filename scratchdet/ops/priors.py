@@ -56,7 +56,9 @@ def make_priors(
     maps: (height, width) of each level's feature map. image_size: (height, width) in pixels.
     """
     if len(specs) != len(maps):
-        raise ValueError(f"{len(specs)} prior specs for {len(maps)} feature maps: one each is needed")
+        raise ValueError(
+            f"{len(specs)} prior specs for {len(maps)} feature maps: one each is needed"
+        )
     return torch.cat(
         [_level(spec, rows, columns, image_size) for spec, (rows, columns) in zip(specs, maps)]
     )
@@ -68,11 +70,13 @@ def _level(
     height, width = image_size
     # float64 until the end: the sizes are ratios of roots, and equality with the release is to 1e-6.
     ys = (torch.arange(rows, dtype=torch.float64) + CENTRE) * (spec.step or height / rows) / height
-    xs = (torch.arange(columns, dtype=torch.float64) + CENTRE) * (spec.step or width / columns) / width
-    shapes = torch.tensor(spec.shapes(), dtype=torch.float64) / torch.tensor([width, height])
-    grid = torch.stack(
-        [xs.expand(rows, columns), ys[:, None].expand(rows, columns)], dim=-1
+    xs = (
+        (torch.arange(columns, dtype=torch.float64) + CENTRE)
+        * (spec.step or width / columns)
+        / width
     )
+    shapes = torch.tensor(spec.shapes(), dtype=torch.float64) / torch.tensor([width, height])
+    grid = torch.stack([xs.expand(rows, columns), ys[:, None].expand(rows, columns)], dim=-1)
     centres = grid[:, :, None].expand(-1, -1, len(spec), -1)
     return torch.cat([centres, shapes.expand(rows, columns, -1, -1)], dim=-1).reshape(-1, 4).float()
 

@@ -1,0 +1,83 @@
+"""A detector over a data set, and the figures it gets."""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from scratchdet.data.formats import read_data
+from scratchdet.data.images import read_image
+from scratchdet.evaluation.columns import from_detections
+from scratchdet.evaluation.metrics import Metrics, evaluate_detections
+from scratchdet.structures import DataError, DetectionData, Detections, Record
+
+BATCH = 16
+READERS = 4  # threads that decode: OpenCV releases the GIL
+
+
+class Predictor(Protocol):
+    """What evaluation asks of a detector."""
+
+    classes: tuple[str, ...]
+    in_channels: int
+
+    def predict(self, images: Sequence[np.ndarray]) -> list[Detections]: ...
+
+
+def detect_all(
+    detector: Predictor,
+    data: DetectionData,
+    *,
+    batch: int = BATCH,
+    progress: Callable[[int], None] | None = None,
+) -> list[Detections]:
+    """What the detector finds in each image, in the order of `data`.
+
+    progress: called with the number of images done. Raises DataError for an unreadable image.
+    """
+    found: list[Detections] = []
+    for images in _batches(data, channels=detector.in_channels, batch=batch):
+        found.extend(detector.predict(images))
+        if progress is not None:
+            progress(len(found))
+    return found
+
+
+def _batches(data: DetectionData, *, channels: int, batch: int) -> Iterator[list[np.ndarray]]:
+    """The decoded images, a batch at a time; the next is decoded while one is worked on."""
+
+    def read(record: Record) -> np.ndarray:
+        return read_image(record.path, channels=channels, annotated_size=record.size)
+
+    with ThreadPoolExecutor(READERS) as readers:
+        coming = [readers.submit(read, data[i]) for i in range(min(batch, len(data)))]
+        for start in range(0, len(data), batch):
+            following = range(start + batch, min(start + 2 * batch, len(data)))
+            current, coming = coming, [readers.submit(read, data[i]) for i in following]
+            yield [future.result() for future in current]
+
+
+def evaluate(
+    detector: Predictor,
+    data: DetectionData | Path | str,
+    protocol: str = "voc",
+    *,
+    split: str | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Metrics:
+    """The figures of `protocol` ("voc07", "voc", "coco") on a data set, or on the one at a path.
+
+    Classes are matched by name, in the detector's order. Raises DataError if the data has objects
+    but none of a class that the detector knows.
+    """
+    if not isinstance(data, DetectionData):
+        data = read_data(data, split=split, classes=detector.classes)
+    if data.classes != detector.classes:
+        raise DataError(
+            f"the data has the classes {', '.join(data.classes)} and the detector "
+            f"{', '.join(detector.classes)}: read the data with classes=detector.classes"
+        )
+    found = detect_all(detector, data, progress=progress)
+    return evaluate_detections(data, from_detections(found), protocol=protocol)

@@ -1,0 +1,95 @@
+"""A trained model as one `.safetensors` file: weights, and everything needed to use them. No pickle."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from scratchdet.files import replacing
+from scratchdet.models.detector import Detector
+from scratchdet.models.zoo import create_model
+
+FORMAT = "scratchdet 1"
+FROM_SCRATCH = "trained from scratch: no external weights"
+
+
+def save_model(
+    detector: Detector,
+    path: Path,
+    *,
+    provenance: str = FROM_SCRATCH,
+    about: Mapping[str, str] | None = None,
+) -> None:
+    """Writes the model to `path`, completely or not at all.
+
+    about: further entries of the metadata: recipe text, commit, step.
+    """
+    if detector.built_as is None:
+        raise ValueError(
+            "only a detector made by create_model can be saved: nothing else can rebuild it"
+        )
+    metadata = {
+        **(about or {}),
+        "format": FORMAT,
+        "model": json.dumps(detector.built_as),
+        "classes": json.dumps(detector.classes, ensure_ascii=False),
+        "mean": json.dumps(detector.mean.tolist()),
+        "std": json.dumps(detector.std.tolist()),
+        "provenance": provenance,
+    }
+    weights = {name: value.contiguous() for name, value in detector.state_dict().items()}
+    with replacing(path) as temporary:
+        save_file(weights, temporary, metadata=metadata)
+
+
+def load_model(path: Path | str) -> Detector:
+    """The detector saved at `path`, on the CPU, in `eval()` mode.
+
+    path: the file, or the folder of a run: its best model, or the last where none is best.
+    Raises FileNotFoundError, or ValueError where the file is not such a model.
+    """
+    file = find_model(Path(path))
+    metadata = read_metadata(file)
+    built_as = json.loads(metadata["model"])
+    if "input_size" in built_as:
+        built_as["input_size"] = tuple(built_as["input_size"])
+    detector = create_model(**built_as, classes=json.loads(metadata["classes"]))
+    with safe_open(file, framework="pt") as stored:
+        weights = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+    try:
+        detector.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ValueError(
+            f"{file}: its weights are not those of {built_as['name']}: {error}"
+        ) from error
+    detector.mean = torch.tensor(json.loads(metadata["mean"]))
+    detector.std = torch.tensor(json.loads(metadata["std"]))
+    return detector.eval()
+
+
+def read_metadata(file: Path) -> dict[str, str]:
+    """What is written beside the weights: recipe, provenance, classes, commit."""
+    try:
+        with safe_open(file, framework="pt") as stored:
+            metadata = stored.metadata() or {}
+    except SafetensorError as error:
+        raise ValueError(f"{file} is not a safetensors file, or damaged: {error}") from error
+    if metadata.get("format") != FORMAT:
+        raise ValueError(
+            f"{file} was not written by scratchdet (format {metadata.get('format')!r})"
+        )
+    return metadata
+
+
+def find_model(path: Path) -> Path:
+    """The model file that `path` means: itself, or the best (else last) of a run's folder."""
+    candidates = [path / "best" / "model.safetensors", path / "last" / "model.safetensors"]
+    if not path.is_dir():
+        candidates = [path]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    raise FileNotFoundError(f"no model at {path}: looked for {', '.join(map(str, candidates))}")

@@ -1,0 +1,92 @@
+"""All that a training is at one moment, in one file, so that a killed run continues bit for bit."""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from scratchdet.files import replacing
+from scratchdet.models.detector import Detector
+from scratchdet.train.ema import AveragedWeights
+
+
+class Progress(NamedTuple):
+    """The part of a training that is not tensors."""
+
+    step: int = 0
+    """Steps done."""
+    best: float = -1.0
+    """Best AP50 on the validation split so far; -1 before the first evaluation."""
+    seconds: float = 0.0
+    """Spent on training and evaluation, over all runs of it."""
+    scale: float = 0.0
+    """Loss scale of fp16; 0 with the other precisions."""
+    data: str = ""
+    """Fingerprint of the training data."""
+
+
+def save_checkpoint(
+    path: Path,
+    progress: Progress,
+    *,
+    detector: Detector,
+    ema: AveragedWeights,
+    optimiser: torch.optim.SGD,
+) -> None:
+    """Writes the training at `progress` to `path`, completely or not at all."""
+    tensors = {
+        **{f"weights.{name}": value for name, value in detector.state_dict().items()},
+        **{f"ema.{name}": value for name, value in ema.detector.state_dict().items()},
+        **{f"momentum.{name}": value for name, value in _momentum(detector, optimiser).items()},
+    }
+    with replacing(path) as temporary:
+        save_file(
+            {name: value.contiguous() for name, value in tensors.items()},
+            temporary,
+            metadata={"progress": json.dumps(progress._asdict())},
+        )
+
+
+def load_checkpoint(
+    path: Path, *, detector: Detector, ema: AveragedWeights, optimiser: torch.optim.SGD
+) -> Progress:
+    """Puts the training saved at `path` into `detector`, `ema` and `optimiser`.
+
+    Raises ValueError if the file is damaged or belongs to another network.
+    """
+    try:
+        with safe_open(path, framework="pt", device=str(detector.device)) as stored:
+            metadata = stored.metadata() or {}
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+        detector.load_state_dict(_part(tensors, "weights."))
+        ema.detector.load_state_dict(_part(tensors, "ema."))
+    except (SafetensorError, RuntimeError) as error:
+        raise ValueError(f"{path} cannot be resumed from: {error}") from error
+    momentum = _part(tensors, "momentum.")
+    for name, parameter in detector.named_parameters():
+        if name in momentum:
+            # As torch itself lays it out; bit-equality must not depend on the memory format.
+            buffer = torch.empty_like(parameter).copy_(momentum[name])
+            optimiser.state[parameter]["momentum_buffer"] = buffer.detach()
+    return Progress(**json.loads(metadata["progress"]))
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(prefix): value
+        for name, value in tensors.items()
+        if name.startswith(prefix)
+    }
+
+
+def _momentum(detector: Detector, optimiser: torch.optim.SGD) -> dict[str, Tensor]:
+    """The momentum of every parameter that has had a gradient, by the parameter's name."""
+    return {
+        name: optimiser.state[parameter]["momentum_buffer"]
+        for name, parameter in detector.named_parameters()
+        if optimiser.state.get(parameter, {}).get("momentum_buffer") is not None
+    }

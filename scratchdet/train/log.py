@@ -1,0 +1,111 @@
+"""What happened in a run: `log.jsonl`, TensorBoard events, and the display in the terminal."""
+
+import json
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from torch.utils.tensorboard import SummaryWriter
+
+from scratchdet.files import write_text
+
+PLAIN_EVERY = 30.0  # seconds between lines where there is no terminal to draw on
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """The records of a `log.jsonl`; a last line that a crash cut off is left out."""
+    if not path.exists():
+        return []
+    *lines, rest = path.read_text(encoding="utf-8").split("\n")
+    del rest  # after the last line break: empty, or cut off
+    return [json.loads(line) for line in lines]
+
+
+class RunLog:
+    """Appends records to `log.jsonl` and TensorBoard, and shows them; use it as a context.
+
+    Records of steps after `start` are of a run that was killed after its last checkpoint: they are
+    removed, so that no step stands in the log twice.
+    """
+
+    def __init__(self, run_dir: Path, *, start: int, steps: int, console: Console) -> None:
+        self.path = run_dir / "log.jsonl"
+        kept = [record for record in read_log(self.path) if record["step"] <= start]
+        write_text(self.path, "".join(json.dumps(record) + "\n" for record in kept))
+        self.start, self.steps, self.console = start, steps, console
+        self.ap50 = next(
+            (r["evaluation"]["ap50"] for r in reversed(kept) if "evaluation" in r), None
+        )
+        self.plain = not console.is_terminal
+        self.printed = time.monotonic()
+
+    def __enter__(self) -> "RunLog":
+        self.file = self.path.open("a", encoding="utf-8")
+        self.events = SummaryWriter(
+            str(self.path.parent / "tensorboard"), purge_step=self.start + 1 if self.start else None
+        )
+        self.bar = Progress(
+            TextColumn("step {task.completed}/{task.total}"),
+            BarColumn(bar_width=20),
+            TextColumn("{task.fields[figures]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self.console,
+            disable=self.plain,
+            refresh_per_second=4,
+        )
+        self.bar.start()
+        self.task = self.bar.add_task("", total=self.steps, completed=self.start, figures="")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.bar.stop()
+        self.events.close()
+        self.file.close()
+
+    def advance(self, step: int) -> None:
+        """Moves the bar; nothing is written."""
+        self.bar.update(self.task, completed=step)
+
+    def record(self, step: int, figures: Mapping[str, float]) -> None:
+        """A step of the training."""
+        self._write({"step": step, **figures})
+        for name, value in figures.items():
+            self.events.add_scalar(f"train/{name}", value, step)
+        line = (
+            f"loss {figures['loss']:.3f} (class {figures['classification']:.3f}, "
+            f"box {figures['localisation']:.3f})  lr {figures['lr']:.4f}  "
+            f"gradient {figures['gradient_norm']:.2f}  {figures['images_per_second']:.0f} img/s"
+            + ("" if self.ap50 is None else f"  AP50 {self.ap50:.3f}")
+        )
+        self.bar.update(self.task, completed=step, figures=line)
+        if self.plain and time.monotonic() - self.printed > PLAIN_EVERY:
+            self.printed = time.monotonic()
+            self.console.print(f"step {step}/{self.steps}  {line}", highlight=False, soft_wrap=True)
+
+    def evaluation(self, step: int, figures: Mapping[str, Any], *, best: bool) -> None:
+        """An evaluation on the validation split, after `step` steps."""
+        self._write({"step": step, "evaluation": dict(figures)})
+        ap50 = figures["ap50"]
+        self.ap50 = ap50
+        shown = "not defined: no objects" if ap50 is None else f"{ap50:.4f}"
+        self.events.add_scalar("val/ap50", math.nan if ap50 is None else ap50, step)
+        self.console.print(
+            f"step {step}/{self.steps}  validation AP50 {shown}{'  (best so far)' if best else ''}",
+            highlight=False,
+        )
+
+    def _write(self, record: Mapping[str, Any]) -> None:
+        self.file.write(json.dumps(record) + "\n")
+        self.file.flush()

@@ -1,0 +1,190 @@
+"""The training of a detector, from a recipe to a saved model. Read it from top to bottom."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from torch import Tensor
+
+from scratchdet.data.loader import Batch
+from scratchdet.ops.losses import Losses
+from scratchdet.recipe import Recipe, differing, save_recipe
+from scratchdet.train.checkpoint import Progress, save_checkpoint
+from scratchdet.train.device import AUTOCAST, use_threads
+from scratchdet.train.interrupt import catching_interrupts
+from scratchdet.train.log import RunLog
+from scratchdet.train.optim import learning_rate, set_learning_rate
+from scratchdet.train.prepare import Prepared, fingerprint, prepare, write_problems
+from scratchdet.train.results import (
+    explain_non_finite,
+    finish,
+    keep_model,
+    step_figures,
+    validate,
+)
+from scratchdet.train.setup import Training, batches_from, build, make_loss, resolve, restore
+
+
+class NonFiniteLoss(RuntimeError):
+    """The loss is NaN or infinite; the message has the step, the terms and the images."""
+
+
+class Interrupted(RuntimeError):
+    """The run was stopped by Ctrl-C or SIGTERM; it is saved and can be resumed."""
+
+
+def train(
+    recipe: Recipe,
+    *,
+    data: Path | str | None = None,
+    run_dir: Path | str,
+    resume: bool = False,
+    console: Console | None = None,
+) -> Path:
+    """Trains a detector as the recipe says; returns the folder of the run, which then holds
+
+    `recipe.toml` (complete), `data_problems.txt`, `log.jsonl`, `tensorboard/`, `metrics.json`,
+    `last/checkpoint.safetensors` (to resume from), `last/model.safetensors`, and with a validation
+    split `best/model.safetensors`. Models hold the averaged weights where the recipe averages.
+
+    data: replaces `recipe.data.path`. resume: go on from the last checkpoint in `run_dir`, as if
+    the run had never stopped. Raises DataError, NonFiniteLoss, Interrupted, and FileExistsError for
+    a folder that already holds a run, unless it is to be resumed.
+    """
+    run_dir, console = Path(run_dir), console or Console()
+    checkpoint = run_dir / "last" / "checkpoint.safetensors"
+    if checkpoint.exists() and not resume:
+        raise FileExistsError(f"{run_dir} already holds a run: resume it, or choose another name")
+    if data is not None:
+        recipe = differing(recipe, data={"path": str(Path(data).resolve())})
+    recipe = resolve(recipe)
+    device = torch.device(recipe.run.device)
+    threads = use_threads(recipe.run.threads)
+
+    prepared = prepare(recipe.data, seed=recipe.run.seed, threads=threads)
+    save_recipe(recipe, run_dir / "recipe.toml")
+    write_problems(prepared.problems, run_dir / "data_problems.txt")
+    for note in prepared.notes:
+        console.print(note, highlight=False)
+    if prepared.problems:
+        console.print(f"{len(prepared.problems)} problems in the data: {run_dir}/data_problems.txt")
+
+    training = build(recipe, prepared, device)
+    progress = Progress(data=fingerprint(prepared.train))
+    if resume and checkpoint.exists():
+        progress = restore(checkpoint, training, progress)
+        console.print(f"resumed at step {progress.step}")
+    progress = _run(recipe, prepared, training, progress, run_dir, console)
+    finish(recipe, prepared, progress=progress, run_dir=run_dir, console=console)
+    return run_dir
+
+
+def _run(
+    recipe: Recipe,
+    prepared: Prepared,
+    training: Training,
+    progress: Progress,
+    run_dir: Path,
+    console: Console,
+) -> Progress:
+    """All steps from `progress` to the last."""
+    detector, ema, optimiser, scaler = training
+    last = run_dir / "last"
+    schedule, began = recipe.schedule, time.monotonic() - progress.seconds
+    loss = make_loss(recipe.optim, detector)
+    batches = batches_from(recipe, prepared, start=progress.step)
+
+    def save(progress: Progress) -> None:
+        save_checkpoint(
+            last / "checkpoint.safetensors",
+            progress._replace(scale=scaler.get_scale() if scaler.is_enabled() else 0.0),
+            detector=detector,
+            ema=ema,
+            optimiser=optimiser,
+        )
+        keep_model(ema.detector, last / "model.safetensors", recipe=recipe, step=progress.step)
+
+    log = RunLog(run_dir, start=progress.step, steps=schedule.steps, console=console)
+    with log, catching_interrupts() as asked_to_stop:
+        since, detector = time.monotonic(), detector.train()
+        for step, batch in enumerate(batches, start=progress.step):
+            lr = learning_rate(
+                step,
+                highest=recipe.optim.lr,
+                steps=schedule.steps,
+                warmup_steps=schedule.warmup_steps,
+                shape=schedule.shape,
+                drops=schedule.drops,
+                drop_factor=schedule.drop_factor,
+            )
+            set_learning_rate(optimiser, lr)
+            losses, gradient_norm = train_step(
+                training,
+                batch,
+                loss,
+                precision=recipe.run.precision,
+                clip_norm=recipe.optim.clip_norm,
+            )
+            if not torch.isfinite(losses.total):
+                raise NonFiniteLoss(explain_non_finite(step, losses, lr, batch, prepared.train))
+            ema.update(detector, updates=step)
+
+            done = step + 1
+            progress = progress._replace(step=done, seconds=time.monotonic() - began)
+            log.advance(done)
+            if done % schedule.log_every == 0 or done == schedule.steps:
+                rate = recipe.data.batch * schedule.log_every / (time.monotonic() - since)
+                since = time.monotonic()
+                log.record(
+                    done,
+                    step_figures(
+                        losses, lr=lr, gradient_norm=gradient_norm, images_per_second=rate
+                    ),
+                )
+            if _due(done, schedule.evaluate_every, schedule.steps) and prepared.val is not None:
+                progress = validate(
+                    recipe, ema.detector, prepared.val, progress=progress, log=log, run_dir=run_dir
+                )
+                progress = progress._replace(seconds=time.monotonic() - began)
+                since = time.monotonic()
+            if _due(done, schedule.checkpoint_every, schedule.steps):
+                save(progress)
+            if asked_to_stop() and done < schedule.steps:
+                save(progress)
+                raise Interrupted(f"stopped and saved after step {done} of {schedule.steps}")
+    return progress
+
+
+def train_step(
+    training: Training,
+    batch: Batch,
+    loss: Callable[..., Losses],
+    *,
+    precision: str,
+    clip_norm: float,
+) -> tuple[Losses, Tensor]:
+    """One step of SGD: the losses (before it), and the L2 norm of the gradient (before clipping)."""
+    detector, _, optimiser, scaler = training
+    device = detector.device
+    images = batch.images.to(device, non_blocking=True)
+    targets = type(batch.targets)(*(part.to(device, non_blocking=True) for part in batch.targets))
+
+    with torch.autocast(device.type, dtype=AUTOCAST[precision], enabled=precision != "fp32"):
+        raw = detector(detector.normalise(images))
+    losses = loss(raw, targets)
+
+    optimiser.zero_grad(set_to_none=True)
+    scaler.scale(losses.total).backward()
+    scaler.unscale_(optimiser)
+    gradient_norm = torch.nn.utils.clip_grad_norm_(
+        detector.parameters(), clip_norm if clip_norm > 0 else float("inf")
+    )
+    scaler.step(optimiser)
+    scaler.update()
+    return losses, gradient_norm
+
+
+def _due(done: int, every: int, steps: int) -> bool:
+    return done == steps or (every > 0 and done % every == 0)

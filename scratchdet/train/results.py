@@ -1,0 +1,141 @@
+"""What a run leaves behind: figures, models, plots."""
+
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, device as torch_device
+
+from scratchdet.analysis.plots import contact_sheet, plot_training, save_image
+from scratchdet.data.images import read_image
+from scratchdet.data.loader import Batch
+from scratchdet.evaluation.metrics import Metrics
+from scratchdet.evaluation.run import evaluate
+from scratchdet.files import write_text
+from scratchdet.models.detector import Detector
+from scratchdet.models.saved import find_model, load_model, save_model
+from scratchdet.ops.losses import Losses
+from scratchdet.recipe import Recipe, to_toml
+from scratchdet.structures import DetectionData
+from scratchdet.train.checkpoint import Progress
+from scratchdet.train.device import describe_device
+from scratchdet.train.log import RunLog, read_log
+from scratchdet.train.prepare import Prepared
+from scratchdet.version import describe_code
+
+SHEET_IMAGES = 16
+
+
+def step_figures(
+    losses: Losses, *, lr: float, gradient_norm: Tensor, images_per_second: float
+) -> dict[str, float]:
+    """The record of one step in the log."""
+    return {
+        "loss": round(losses.total.item(), 6),
+        "classification": round(losses.classification.item(), 6),
+        "localisation": round(losses.localisation.item(), 6),
+        "matched": int(losses.matched),
+        "lr": lr,
+        "gradient_norm": round(float(gradient_norm), 6),
+        "images_per_second": round(images_per_second, 2),
+    }
+
+
+def explain_non_finite(
+    step: int, losses: Losses, lr: float, batch: Batch, data: DetectionData
+) -> str:
+    """What a user needs to find the cause of a loss that is not finite."""
+    images = "\n  ".join(data.paths[index] for _, index in batch.keys)
+    return (
+        f"the loss is not finite at step {step}: classification {float(losses.classification)}, "
+        f"localisation {float(losses.localisation)}, {int(losses.matched)} priors matched, lr {lr:g}. "
+        "A smaller --optim.lr, a longer --schedule.warmup-steps or --optim.clip-norm 5 usually cure "
+        f"it; if it comes at the same images again, look at their boxes:\n  {images}"
+    )
+
+
+def validate(
+    recipe: Recipe,
+    detector: Detector,
+    data: DetectionData,
+    *,
+    progress: Progress,
+    log: RunLog,
+    run_dir: Path,
+) -> Progress:
+    """Evaluates, logs, and keeps the model if it is the best so far."""
+    metrics = evaluate(detector, data, recipe.run.protocol)
+    # NaN, no object to find, is never better; the first figure, if only 0, is better than none.
+    is_best = metrics.ap50 > progress.best
+    log.evaluation(progress.step, metrics.to_json(), best=is_best)
+    if not is_best:
+        return progress
+    keep_model(detector, run_dir / "best" / "model.safetensors", recipe=recipe, step=progress.step)
+    return progress._replace(best=metrics.ap50)
+
+
+def keep_model(detector: Detector, path: Path, *, recipe: Recipe, step: int) -> None:
+    """Writes the model with the recipe, the code and the step that made it."""
+    about = {"recipe": to_toml(recipe), "code": describe_code(), "step": str(step)}
+    save_model(detector, path, about=about)
+
+
+def finish(
+    recipe: Recipe, prepared: Prepared, *, progress: Progress, run_dir: Path, console: Console
+) -> None:
+    """Evaluates the result on the test split (else the validation split); writes `metrics.json`,
+    `training.png` and `detections.png`, and shows the figures."""
+    began = time.monotonic()
+    data, split = prepared.test, recipe.data.test_split
+    if data is None:
+        data, split = prepared.val, recipe.data.val_split or "held out"
+    figures: dict[str, Any] = {}
+    if data is not None:
+        detector = load_model(run_dir).to(recipe.run.device)
+        metrics = evaluate(detector, data, recipe.run.protocol)
+        console.print(metrics_table(metrics, title=f"{split}: {len(data)} images"))
+        figures = {
+            "split": split,
+            "model": str(find_model(run_dir).relative_to(run_dir)),
+            **metrics.to_json(),
+        }
+        draw_sheet(detector, data, run_dir / "detections.png")
+    figures |= {
+        "steps": progress.step,
+        "seconds": round(progress.seconds + time.monotonic() - began, 1),
+        "device": describe_device(torch_device(recipe.run.device)),
+        "precision": recipe.run.precision,
+        "commit": describe_code(),
+    }
+    write_text(run_dir / "metrics.json", json.dumps(figures, indent=2) + "\n")
+    plot_training(read_log(run_dir / "log.jsonl"), run_dir / "training.png")
+
+
+def metrics_table(metrics: Metrics, *, title: str) -> Table:
+    """The AP of every class, and the mean below."""
+    table = Table(title=f"{title}, AP by {metrics.protocol}", title_justify="left")
+    table.add_column("class")
+    table.add_column("AP", justify="right")
+    for name, value in metrics.ap_per_class.items():
+        table.add_row(name, "no object" if math.isnan(value) else f"{value:.4f}")
+    table.add_section()
+    if metrics.ap is not None:
+        table.add_row("AP50:95", f"{metrics.ap:.4f}")
+    table.add_row("AP50", f"{metrics.ap50:.4f}")
+    return table
+
+
+def draw_sheet(detector: Detector, data: DetectionData, path: Path) -> None:
+    """A picture of the first images with what was found on them, over the truth in white."""
+    records = [data[index] for index in range(min(SHEET_IMAGES, len(data)))]
+    images = [
+        read_image(record.path, channels=detector.in_channels, annotated_size=record.size)
+        for record in records
+    ]
+    found = [type(one)(*(part.cpu() for part in one)) for one in detector.predict(images)]
+    truth = [record.boxes for record in records]
+    save_image(contact_sheet(images, found, classes=detector.classes, truth=truth), path)

@@ -1,0 +1,116 @@
+"""From a recipe's values to the objects that the loop works with."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from scratchdet.data.augment import PRESETS
+from scratchdet.data.dataset import TrainingSamples
+from scratchdet.data.loader import Batch, default_workers, make_batches
+from scratchdet.models.detector import Detector
+from scratchdet.models.zoo import create_model
+from scratchdet.ops.losses import MultiBoxLoss
+from scratchdet.recipe import OptimRecipe, Recipe, RecipeError, differing
+from scratchdet.train.checkpoint import Progress, load_checkpoint
+from scratchdet.train.device import choose_device, choose_precision
+from scratchdet.train.ema import AveragedWeights
+from scratchdet.train.optim import make_sgd
+from scratchdet.train.prepare import Prepared
+
+
+class Training(NamedTuple):
+    """What changes while training."""
+
+    detector: Detector
+    ema: AveragedWeights
+    optimiser: torch.optim.SGD
+    scaler: torch.amp.GradScaler
+
+
+def resolve(recipe: Recipe) -> Recipe:
+    """The recipe with every "auto" replaced by what it means on this machine."""
+    device = choose_device(recipe.run.device)
+    workers = recipe.data.workers
+    return differing(
+        recipe,
+        run={
+            "device": str(device),
+            "precision": choose_precision(recipe.run.precision, device),
+        },
+        data={"workers": default_workers(device.type) if workers < 0 else workers},
+    )
+
+
+def build(recipe: Recipe, prepared: Prepared, device: torch.device) -> Training:
+    torch.manual_seed(recipe.run.seed)  # of the initial weights
+    detector = create_model(
+        recipe.model.name,
+        in_channels=prepared.channels,
+        classes=prepared.train.classes,
+        input_size=recipe.model.input_size,
+        norm_backbone=recipe.model.norm_backbone,
+        norm_head=recipe.model.norm_head,
+    )
+    detector.mean = torch.from_numpy(prepared.mean).float()
+    detector.std = torch.from_numpy(prepared.std).float()
+    memory = torch.channels_last if recipe.run.channels_last else torch.contiguous_format
+    detector = detector.to(device).to(memory_format=memory)
+    return Training(
+        detector,
+        AveragedWeights(detector, recipe.optim.ema),
+        make_sgd(
+            detector,
+            lr=recipe.optim.lr,
+            momentum=recipe.optim.momentum,
+            weight_decay=recipe.optim.weight_decay,
+        ),
+        torch.amp.GradScaler(device.type, enabled=recipe.run.precision == "fp16"),
+    )
+
+
+def restore(checkpoint: Path, training: Training, fresh: Progress) -> Progress:
+    progress = load_checkpoint(
+        checkpoint, detector=training.detector, ema=training.ema, optimiser=training.optimiser
+    )
+    if progress.data != fresh.data:
+        raise ValueError(
+            f"{checkpoint}: the training data is not what this run began with "
+            f"(fingerprint {fresh.data}, was {progress.data}): start a new run"
+        )
+    if training.scaler.is_enabled():
+        training.scaler.load_state_dict({**training.scaler.state_dict(), "scale": progress.scale})
+    return progress
+
+
+def make_loss(recipe: OptimRecipe, detector: Detector) -> MultiBoxLoss:
+    return MultiBoxLoss(
+        detector.priors,
+        input_size=detector.input_size,
+        threshold=recipe.match_iou,
+        negatives_per_positive=recipe.negatives_per_positive,
+        mining=recipe.mining,
+        min_negatives=recipe.min_negatives,
+    )
+
+
+def batches_from(recipe: Recipe, prepared: Prepared, *, start: int) -> Iterator[Batch]:
+    if recipe.data.augment not in PRESETS:
+        raise RecipeError(
+            f"data.augment is {recipe.data.augment!r}; choose from {', '.join(PRESETS)}"
+        )
+    samples = TrainingSamples(
+        prepared.train,
+        PRESETS[recipe.data.augment](recipe.model.input_size, prepared.mean),
+        channels=prepared.channels,
+        seed=recipe.run.seed,
+    )
+    return make_batches(
+        samples,
+        batch=recipe.data.batch,
+        start=start,
+        stop=recipe.schedule.steps,
+        workers=recipe.data.workers,
+        pin=recipe.run.device != "cpu",
+    )
