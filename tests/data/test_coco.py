@@ -1,0 +1,170 @@
+"""COCO files: ids, crowds, images in their usual places, and what is wrong with them."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from scratchdet.data.coco import read
+from scratchdet.structures import DataError
+
+IMAGE = {"id": 7, "file_name": "a.png", "width": 40, "height": 30}
+CATEGORIES = [{"id": 90, "name": "zebra"}, {"id": 2, "name": "owl"}]
+OBJECT = {"id": 5, "image_id": 7, "category_id": 90, "bbox": [1, 2.5, 3, 4]}
+
+
+def write(path, *, images=(IMAGE,), annotations=(OBJECT,), categories=CATEGORIES):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = {"images": images, "annotations": annotations, "categories": categories}
+    path.write_text(json.dumps(content))
+    return path
+
+
+def write_image(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (40, 30)).save(path)
+
+
+def test_an_empty_file_of_no_images_is_an_empty_data_set(tmp_path):
+    data = read(write(tmp_path / "a.json", images=(), annotations=()))
+    assert (len(data), data.num_objects, data.notes) == (0, 0, ())
+    assert data.classes == ("owl", "zebra")
+
+
+def test_labels_follow_the_category_ids_and_crowds_are_ignored(tmp_path):
+    crowd = OBJECT | {"id": 6, "category_id": 2, "iscrowd": 1}
+    data = read(write(tmp_path / "a.json", annotations=(OBJECT, crowd)))
+    assert data.classes == ("owl", "zebra")
+    assert data.labels.tolist() == [1, 0]
+    assert data.ignore.tolist() == [False, True]
+    assert data.boxes[0].tolist() == [1, 2.5, 4, 6.5]
+    assert list(data.ids) == ["7"]
+
+
+def test_objects_in_any_order_go_to_their_images(tmp_path):
+    images = (IMAGE, IMAGE | {"id": 3}, IMAGE | {"id": 9})
+    keys = (9, 7, 9, 7, 7)
+    objects = [
+        OBJECT | {"id": i, "image_id": key, "bbox": [i, 0, 2, 2]} for i, key in enumerate(keys)
+    ]
+    data = read(write(tmp_path / "a.json", images=images, annotations=objects))
+    assert [record.boxes[:, 0].tolist() for record in data] == [[1, 3, 4], [], [0, 2]]
+
+
+@pytest.mark.parametrize(
+    ("file", "image"),
+    [
+        ("annotations/instances_val2014.json", "val2014/a.png"),
+        ("annotations/instances_val2014.json", "images/val2014/a.png"),
+        ("annotations/instances_val2014.json", "images/a.png"),
+        ("val2014/_annotations.coco.json", "val2014/a.png"),
+        ("val2014.json", "a.png"),
+        ("annotations/val2014.json", "a.png"),
+    ],
+)
+def test_images_are_found_in_the_usual_places_from_the_folder_and_the_file(tmp_path, file, image):
+    path = write(tmp_path / file)
+    write_image(tmp_path / image)
+    for start in (tmp_path, path):
+        data = read(start, split="val2014")
+        assert data[0].path == tmp_path / image
+        assert data.notes == ()
+
+
+def test_detections_beside_the_annotations_are_not_a_split(tmp_path):
+    write(tmp_path / "val.json")
+    (tmp_path / "results.json").write_text("[]")
+    assert len(read(tmp_path)) == 1
+
+
+def test_where_some_images_are_there_missing_ones_are_problems(tmp_path):
+    gone = IMAGE | {"id": 8, "file_name": "gone.png"}
+    write_image(tmp_path / "a.png")
+    other = OBJECT | {"image_id": 8}
+    data = read(write(tmp_path / "a.json", images=(gone, IMAGE), annotations=(other, OBJECT)))
+    assert list(data.ids) == ["7"]
+    assert data.num_objects == 1
+    assert data.problems[0].where.endswith("a.json: image id 8")
+    assert data.problems[0].action == "image dropped"
+
+
+def test_a_missing_size_is_taken_from_the_image(tmp_path):
+    write_image(tmp_path / "a.png")
+    image = {"id": 7, "file_name": "a.png"}
+    assert read(write(tmp_path / "a.json", images=(image,)))[0].size == (40, 30)
+
+
+def test_problems_are_reported_by_annotation_id(tmp_path):
+    objects = (
+        OBJECT | {"bbox": [1, 2, 0, 4]},
+        OBJECT | {"id": 6, "category_id": 4},
+        OBJECT | {"id": 8, "image_id": 99},
+    )
+    data = read(write(tmp_path / "a.json", annotations=objects))
+    found = {problem.where.rpartition(": ")[2]: problem.what for problem in data.problems}
+    assert found["annotation id 5"] == "box 0 (zebra) has no area: 1 2 0 4"
+    assert "(category 4) is of none of the classes" in found["annotation id 6"]
+    assert "image id 99" in found["annotation id 8"]
+    assert data.num_objects == 0
+
+
+@pytest.mark.parametrize(
+    ("annotation", "message"),
+    [
+        ({"id": 5, "image_id": 7, "category_id": 90}, "annotation id 5: has no 'bbox'"),
+        ({"id": 5, "category_id": 90, "bbox": [1, 2, 3, 4]}, "annotation id 5: has no 'image_id'"),
+        (OBJECT | {"bbox": [1, 2, 3]}, "annotation id 5: bbox is not four numbers"),
+        (OBJECT | {"bbox": [1, 2, 3, "x"]}, "annotation id 5: bbox is not four numbers"),
+        (OBJECT | {"bbox": None}, "annotation id 5: bbox is not four numbers"),
+    ],
+)
+def test_annotations_that_lack_something_are_refused_by_id(tmp_path, annotation, message):
+    path = write(tmp_path / "a.json", annotations=(OBJECT | {"id": 4}, annotation))
+    with pytest.raises(DataError, match=rf"a\.json: {message}"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"images": [],\n "annotations": [}', r"a\.json:2: malformed JSON"),
+        ('{"images": []}', "no list of categories"),
+        ("[]", "not COCO annotations"),
+        ('{"images": [{"id": 1}], "categories": []}', "image 1: has no 'file_name'"),
+        ('{"images": [], "categories": [{"id": 1}]}', "category 1: has no 'name'"),
+    ],
+)
+def test_files_that_are_not_coco_are_refused(tmp_path, text, message):
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(DataError, match=message):
+        read(tmp_path / "a.json")
+
+
+def test_ids_must_be_unique(tmp_path):
+    with pytest.raises(DataError, match="image id 7 is there more than once"):
+        read(write(tmp_path / "a.json", images=(IMAGE, IMAGE)))
+    with pytest.raises(DataError, match="two categories have the same id"):
+        read(write(tmp_path / "a.json", categories=(CATEGORIES[0], CATEGORIES[0])))
+
+
+def test_categories_of_the_same_name_are_one_class(tmp_path):
+    data = read(write(tmp_path / "a.json", categories=[*CATEGORIES, {"id": 1, "name": "zebra"}]))
+    assert data.classes == ("zebra", "owl")
+    assert data.labels.tolist() == [0]
+    assert any("zebra" in note for note in data.notes)
+
+
+def test_ids_used_in_several_splits_get_the_name_of_their_split(tmp_path):
+    write(tmp_path / "annotations/instances_train.json")
+    write(tmp_path / "annotations/instances_val.json")
+    assert list(read(tmp_path, split="train+val").ids) == ["train/7", "val/7"]
+
+
+def test_a_hundred_images_of_coco_are_read_without_their_pixels(shared):
+    data = read(shared / "data/evaluation/coco_val2014_100")
+    assert (len(data), data.num_objects, int(data.ignore.sum())) == (100, 839, 9)
+    assert len(data.classes) == 80
+    assert data.problems == ()
+    assert "none of the images is there" in data.notes[0]
+    assert np.isfinite(data.boxes).all()

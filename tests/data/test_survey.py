@@ -1,0 +1,114 @@
+"""What a survey finds out about image files."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from scratchdet.data.formats import read_data
+from scratchdet.data.survey import survey_images
+from scratchdet.structures import Record, from_records
+
+BOX = np.array([[2, 4, 10, 20]], np.float32)
+
+
+def data_of(files):
+    """One record for every (path, annotated size)."""
+    return from_records(
+        [
+            Record(path.stem, path, size, BOX, np.zeros(1, np.int64), np.zeros(1, bool))
+            for path, size in files
+        ],
+        ("a",),
+    )
+
+
+def save(path, pixels):
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+@pytest.fixture
+def random_images(tmp_path):
+    rng = np.random.default_rng(3)
+    sizes = [(40, 30), (8, 50), (64, 64)]
+    pixels = [rng.integers(0, 60 * (i + 2), (h, w, 3), np.uint8) for i, (w, h) in enumerate(sizes)]
+    files = [(save(tmp_path / f"{i}.png", p), sizes[i]) for i, p in enumerate(pixels)]
+    return files, pixels
+
+
+def test_a_survey_of_no_images_normalises_nothing():
+    survey = survey_images(data_of([]), threads=2)
+    assert len(survey.data) == 0
+    assert survey.channels == 3
+    assert survey.mean.tolist() == [0, 0, 0]
+    assert survey.std.tolist() == [1, 1, 1]
+
+
+def test_mean_and_spread_are_those_of_all_pixels_in_rgb_order(random_images):
+    files, pixels = random_images
+    survey = survey_images(data_of(files), threads=2)
+    everything = np.concatenate([p.reshape(-1, 3) for p in pixels]).astype(np.float64)
+    np.testing.assert_allclose(survey.mean, everything.mean(axis=0))
+    np.testing.assert_allclose(survey.std, everything.std(axis=0))
+    assert survey.data.problems == ()
+    np.testing.assert_array_equal(survey.data.boxes, np.tile(BOX, (3, 1)))
+
+
+def test_the_number_of_threads_changes_nothing(random_images):
+    data = data_of(random_images[0] * 4)
+    one, many = survey_images(data, threads=1), survey_images(data, threads=7)
+    assert one.mean.tobytes() == many.mean.tobytes()
+    assert one.std.tobytes() == many.std.tobytes()
+    assert list(one.data.ids) == list(many.data.ids)
+
+
+def test_files_that_are_all_grey_have_one_channel(tmp_path):
+    grey = save(tmp_path / "grey.png", np.full((30, 40), 7, np.uint8))
+    colour = save(tmp_path / "colour.png", np.full((30, 40, 3), 7, np.uint8))
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"")
+    files = [(grey, (40, 30)), (broken, (40, 30))]
+    assert survey_images(data_of(files), threads=1).channels == 1
+    assert survey_images(data_of([*files, (colour, (40, 30))]), threads=1).channels == 3
+    asked = survey_images(data_of(files), threads=1, channels=3)
+    assert asked.channels == 3
+    assert asked.mean.round(9).tolist() == [7, 7, 7]
+
+
+def test_unreadable_images_are_dropped_and_named(random_images, tmp_path):
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no image")
+    survey = survey_images(data_of([(broken, (40, 30)), *random_images[0]]), threads=2)
+    assert list(survey.data.ids) == ["0", "1", "2"]
+    assert survey.data.num_objects == 3
+    (problem,) = survey.data.problems
+    assert problem.where == str(broken)
+    assert problem.action == "image dropped"
+
+
+def test_boxes_of_an_image_resized_after_annotation_are_resized_too(tmp_path):
+    path = save(tmp_path / "a.png", np.zeros((60, 80, 3), np.uint8))
+    survey = survey_images(data_of([(path, (40, 30))]), threads=1)
+    assert survey.data[0].size == (80, 60)
+    assert survey.data.boxes.tolist() == [[4, 8, 20, 40]]
+    assert "80x60, but annotated as 40x30" in survey.data.problems[0].what
+    assert BOX.tolist() == [[2, 4, 10, 20]]
+
+
+def test_an_image_of_another_shape_than_annotated_is_dropped(tmp_path):
+    path = save(tmp_path / "a.png", np.zeros((60, 80, 3), np.uint8))
+    survey = survey_images(data_of([(path, (30, 40))]), threads=1)
+    assert len(survey.data) == 0
+    assert survey.data.problems[0].action == "image dropped"
+
+
+def test_progress_is_told_after_every_image(random_images):
+    told = []
+    survey_images(data_of(random_images[0]), threads=2, progress=lambda *now: told.append(now))
+    assert told == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_the_thermal_frames_have_one_channel(shared):
+    survey = survey_images(read_data(shared / "data/hit_uav_mini", split="test"), threads=2)
+    assert (survey.channels, len(survey.data)) == (1, 26)
+    assert survey.data.problems == ()

@@ -1,0 +1,159 @@
+"""YOLO folders: the YAML file and its paths, label lines of every kind."""
+
+import pytest
+from PIL import Image
+
+from scratchdet.data.formats import detect_format, list_splits
+from scratchdet.data.yolo import read
+from scratchdet.structures import DataError
+
+
+def write(root, name, *lines, folder="images/train"):
+    image = root / folder / f"{name}.png"
+    image.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (100, 50)).save(image)
+    label = root / folder.replace("images", "labels") / f"{name}.txt"
+    label.parent.mkdir(parents=True, exist_ok=True)
+    label.write_text("\n".join(lines))
+    return label
+
+
+def write_yaml(root, text):
+    (root / "data.yaml").write_text(text)
+    return root / "data.yaml"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "classes.txt").write_text("cat\ndog\n\n")
+    return tmp_path
+
+
+def test_boxes_are_scaled_to_the_image(folder):
+    write(folder, "a", "1 0.5 0.5 0.2 0.4", "", "0 0.1 0.2 0.2 0.4")
+    data = read(folder)
+    assert data.boxes.tolist() == [[40, 15, 60, 35], [0, 0, 20, 20]]
+    assert data.labels.tolist() == [1, 0]
+    assert data[0].size == (100, 50)
+
+
+def test_polygons_become_their_bounding_boxes(folder):
+    write(folder, "a", "0 0.1 0.2 0.5 0.4 0.3 0.8")
+    assert read(folder).boxes.round(3).tolist() == [[10, 10, 50, 40]]
+
+
+def test_an_image_without_labels_has_no_objects(folder):
+    write(folder, "a")
+    write(folder, "b", "0 0.5 0.5 0.1 0.1").unlink()
+    data = read(folder)
+    assert (len(data), data.num_objects, data.problems) == (2, 0, ())
+
+
+def test_a_border_rounded_over_the_edge_is_no_problem(folder):
+    write(folder, "a", "0 0.5 0.5 1.000001 1")
+    data = read(folder)
+    assert data.problems == ()
+    assert data.boxes.tolist() == [[0, 0, 100, 50]]
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        ("0 0.5 0.5 0.1", "4 numbers"),
+        ("0 0.5 0.5 0.1 0.1 0.9", "6 numbers"),
+        ("cat 0.5 0.5 0.1 0.1", "not numbers"),
+        ("0.5 0.5 0.5 0.1 0.1", "the class is not a whole number"),
+        ("nan 0.5 0.5 0.1 0.1", "the class is not a whole number"),
+        ("-1 0.5 0.5 0.1 0.1", "the class is not a whole number"),
+        ("2 0.5 0.5 0.1 0.1", "box 1 (class 2) is of none of the classes: cat, dog"),
+        ("0 0.5 nan 0.1 0.1", "not a number"),
+        ("0 0.5 0.5 0 0.1", "box 1 (cat) has no area: 0.5 0.5 0 0.1"),
+        ("0 1.5 0.5 0.1 0.1", "box 1 (cat) lies outside the image"),
+    ],
+)
+def test_a_bad_line_is_dropped_and_reported_by_its_number(folder, line, what):
+    label = write(folder, "a", "0 0.5 0.5 0.1 0.1", "", line)
+    data = read(folder)
+    assert data.num_objects == 1
+    assert data.problems[0].where == f"{label}:3"
+    assert what in data.problems[0].what
+    assert data.problems[0].action == "dropped"
+
+
+def test_unreadable_images_are_dropped_and_reported(folder):
+    write(folder, "a")
+    (folder / "images/train/b.png").write_bytes(b"no image")
+    data = read(folder)
+    assert list(data.ids) == ["a"]
+    assert "b.png" in data.problems[0].where
+
+
+@pytest.mark.parametrize("names", ["[cat, dog]", "{1: dog, 0: cat}", "{0: cat, 7: dog}"])
+def test_names_are_a_list_or_numbered(tmp_path, names):
+    write(tmp_path, "a", "0 0.5 0.5 0.1 0.1")
+    data = read(write_yaml(tmp_path, f"train: images/train\nnames: {names}"))
+    assert data.classes == ("cat", "dog")
+    assert data.labels.tolist() == [0]
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        "train: images/train",
+        "train: images/train/",
+        "train: [images/train]",
+        "train: ../images/train",
+        "path: .\ntrain: images/train",
+        "path: /of/another/machine\ntrain: images/train",
+        "path: images\ntrain: train",
+        "train: list.txt",
+    ],
+)
+def test_the_ways_to_say_where_the_images_are(tmp_path, entries):
+    write(tmp_path, "a", "0 0.5 0.5 0.1 0.1")
+    (tmp_path / "list.txt").write_text("./images/train/a.png\n\n")
+    write_yaml(tmp_path, f"{entries}\nval:\nnames: [cat]")
+    assert detect_format(tmp_path) == "yolo"
+    assert list_splits(tmp_path) == ["train"]
+    data = read(tmp_path, split="train")
+    assert (len(data), data.num_objects) == (1, 1)
+    assert data[0].path.is_file()
+
+
+def test_exports_keep_images_and_labels_inside_the_split(tmp_path):
+    write(tmp_path, "a", "0 0.5 0.5 0.1 0.1", folder="valid/images")
+    write_yaml(tmp_path, "val: ../valid/images\nnames: [cat]")
+    assert read(tmp_path, split="val").num_objects == 1
+
+
+def test_images_of_the_same_name_keep_different_ids(folder):
+    write(folder, "a", folder="images/train/x")
+    write(folder, "a", "0 0.5 0.5 0.1 0.1", folder="images/train/y")
+    data = read(folder)
+    assert len(set(data.ids)) == 2
+    assert data.num_objects == 1
+
+
+def test_images_without_split_folders_are_read_as_one(folder):
+    write(folder, "a", "0 0.5 0.5 0.1 0.1", folder="images")
+    assert read(folder).num_objects == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("names: [a\n", r"data\.yaml: malformed YAML"),
+        ("train: images/train", r"data\.yaml: `names` must be"),
+        ("names: cat", r"data\.yaml: `names` must be"),
+        ("names: [cat]\ntrain: gone", "gone: no such folder of images"),
+    ],
+)
+def test_a_yaml_file_that_does_not_say_enough_is_refused(tmp_path, text, message):
+    with pytest.raises(DataError, match=message):
+        read(write_yaml(tmp_path, text))
+
+
+def test_a_folder_without_class_names_is_refused(tmp_path):
+    write(tmp_path, "a")
+    with pytest.raises(DataError, match="no YOLO class names"):
+        read(tmp_path)
