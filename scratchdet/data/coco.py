@@ -40,8 +40,11 @@ def recognises(path: Path) -> bool:
 
 
 def list_splits(path: Path) -> list[str]:
-    """The names of the JSON files without `instances_`, or of the folders they are in."""
-    return sorted(_files(path))
+    """The names of the JSON files without `instances_`, or of the folders they are in.
+
+    Empty for a single file, which is all there is.
+    """
+    return sorted(_files(path)) if path.is_dir() else []
 
 
 def read(
@@ -60,7 +63,7 @@ def read(
     files = _files(path)
     if not files:
         raise DataError(f"{path}: no COCO data here; looked for {LAYOUT}")
-    chosen = chosen_splits(split, sorted(files), path)
+    chosen = chosen_splits(split, list_splits(path), path) or list(files)
     root = path if path.is_dir() else path.parent
     parts = {name: _read_file(files[name], root=root, split=name) for name in chosen}
     return assemble(parts, classes=classes, on_bad_box=on_bad_box)

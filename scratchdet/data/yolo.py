@@ -26,7 +26,9 @@ class _Source(NamedTuple):
     names: dict[int, str]
     """Class names by the number in the label files."""
     splits: dict[str, list[Path]]
-    """Folders of images, or text files that list images."""
+    """Folders of images, or text files that list images, by split; empty if there is but one."""
+    images: Path
+    """Where the images are if there are no splits."""
 
 
 class _Label(NamedTuple):
@@ -62,8 +64,9 @@ def read(
     """
     path = Path(path)
     source = _source(path)
-    chosen = chosen_splits(split, sorted(source.splits), path) if source.splits else []
-    parts = {name: _part(source.splits[name], source.names) for name in chosen}
+    chosen = chosen_splits(split, sorted(source.splits), path)
+    folders = {name: source.splits[name] for name in chosen} or {"images": [source.images]}
+    parts = {name: _part(places, source.names) for name, places in folders.items()}
     return assemble(parts, classes=classes, on_bad_box=on_bad_box)
 
 
@@ -90,12 +93,15 @@ def _source(path: Path) -> _Source:
     file = path if path.is_file() else _yaml_file(path)
     if file is not None:
         content = _load(file)
-        return _Source(_names(content.get("names"), file), _yaml_splits(content, file))
+        names = _names(content.get("names"), file)
+        return _Source(names, _yaml_splits(content, file), file.parent / "images")
     for name in CLASS_FILES:
         if (path / name).is_file():
             lines = (path / name).read_text("utf-8-sig").splitlines()
-            names = [line.strip() for line in lines if line.strip()]
-            return _Source(dict(enumerate(names)), _folder_splits(path))
+            listed = [line.strip() for line in lines if line.strip()]
+            folders = sorted(entry for entry in (path / "images").glob("*") if entry.is_dir())
+            splits = {folder.name: [folder] for folder in folders}
+            return _Source(dict(enumerate(listed)), splits, path / "images")
     raise DataError(f"{path}: no YOLO class names here; looked for {LAYOUT}")
 
 
@@ -125,14 +131,6 @@ def _resolve(entry: str, content: dict[str, Any], file: Path) -> Path:
     bases = (file.parent / str(content.get("path") or "."), file.parent)
     tried = [base / name for base in bases for name in (entry, entry.removeprefix("../"))]
     return next((path for path in tried if path.exists()), tried[0])
-
-
-def _folder_splits(root: Path) -> dict[str, list[Path]]:
-    """images/SPLIT; the images folder itself, as `all`, where it has no folders."""
-    folders = sorted(entry for entry in (root / "images").glob("*") if entry.is_dir())
-    if folders:
-        return {folder.name: [folder] for folder in folders}
-    return {"all": [root / "images"]}
 
 
 def _part(sources: Iterable[Path], names: dict[int, str]) -> Found:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scratchdet.data.coco import read
+from scratchdet.data.coco import list_splits, read
 from scratchdet.structures import DataError
 
 IMAGE = {"id": 7, "file_name": "a.png", "width": 40, "height": 30}
@@ -66,10 +66,17 @@ def test_objects_in_any_order_go_to_their_images(tmp_path):
 def test_images_are_found_in_the_usual_places_from_the_folder_and_the_file(tmp_path, file, image):
     path = write(tmp_path / file)
     write_image(tmp_path / image)
-    for start in (tmp_path, path):
-        data = read(start, split="val2014")
+    for data in (read(tmp_path, split="val2014"), read(path)):
         assert data[0].path == tmp_path / image
         assert data.notes == ()
+
+
+def test_a_single_file_has_no_splits_and_a_folder_those_of_its_files(tmp_path):
+    path = write(tmp_path / "annotations/instances_val2014.json")
+    assert list_splits(path) == []
+    assert list_splits(tmp_path) == ["val2014"]
+    with pytest.raises(DataError, match="no split 'val2014'; there are: none"):
+        read(path, split="val2014")
 
 
 def test_detections_beside_the_annotations_are_not_a_split(tmp_path):
@@ -123,6 +130,12 @@ def test_annotations_that_lack_something_are_refused_by_id(tmp_path, annotation,
     path = write(tmp_path / "a.json", annotations=(OBJECT | {"id": 4}, annotation))
     with pytest.raises(DataError, match=rf"a\.json: {message}"):
         read(path)
+
+
+def test_a_number_too_many_does_not_make_up_for_one_too_few(tmp_path):
+    objects = (OBJECT | {"bbox": [1, 2, 3]}, OBJECT | {"id": 6, "bbox": [1, 2, 3, 4, 5]})
+    with pytest.raises(DataError, match="annotation id 5: bbox is not four numbers"):
+        read(write(tmp_path / "a.json", annotations=objects))
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,12 @@ def test_an_image_annotated_the_other_way_round_is_not_turned_without_exif(tmp_p
     assert read.shape[:2] == (HEIGHT, WIDTH)
 
 
+def test_an_image_upside_down_is_turned_whatever_the_annotated_size(tmp_path, pixels):
+    path = save(tmp_path / "a.png", pixels, orientation=3)
+    for size in (None, (WIDTH, HEIGHT), (HEIGHT, WIDTH)):
+        assert (read_image(path, channels=3, annotated_size=size)[:, 2, 2] == 255).all()
+
+
 def test_a_damaged_exif_block_turns_nothing(tmp_path, pixels):
     (tmp_path / "a.jpg").write_bytes(jpeg_bytes(pixels, exif=b"Exif\0\0nonsense"))
     assert image_size(tmp_path / "a.jpg") == (WIDTH, HEIGHT)

@@ -136,7 +136,10 @@ def test_images_of_the_same_name_keep_different_ids(folder):
 
 def test_images_without_split_folders_are_read_as_one(folder):
     write(folder, "a", "0 0.5 0.5 0.1 0.1", folder="images")
+    assert list_splits(folder) == []
     assert read(folder).num_objects == 1
+    with pytest.raises(DataError, match="no split 'train'; there are: none"):
+        read(folder, split="train")
 
 
 @pytest.mark.parametrize(
