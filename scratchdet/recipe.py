@@ -41,10 +41,12 @@ class DataRecipe:
 
     path: str = ""
     """The data set: a VOC folder or VOCdevkit, COCO JSON, or YOLO folder. Set by the command."""
-    split: str = "train"
-    """Trained on; several joined by "+". Empty: all images, or the only split there is."""
-    val_split: str = "val"
-    """Evaluated during training, and picks the best model. "none": no evaluation."""
+    split: str = ""
+    """Trained on; several joined by "+". Empty: the one called train, or all images where there are
+    no splits."""
+    val_split: str = ""
+    """Evaluated during training, and picks the best model. Empty: the one called val, else images
+    are held out for it; "none": no validation."""
     test_split: str = ""
     """Evaluated once, at the end, with the best model. Empty: none."""
     hold_out: float = 0.1
@@ -155,11 +157,8 @@ class Recipe:
 
 def differing(recipe: Recipe, **groups: Mapping[str, object]) -> Recipe:
     """`recipe` with some values of some groups replaced: `differing(r, optim={"lr": 0.02})`."""
-    changed = {
-        name: replace(getattr(recipe, name), **values)  # type: ignore[arg-type]
-        for name, values in groups.items()
-    }
-    return replace(recipe, **changed)  # type: ignore[arg-type]
+    changed = {name: replace(getattr(recipe, name), **values) for name, values in groups.items()}
+    return replace(recipe, **changed)
 
 
 def to_toml(recipe: Recipe) -> str:

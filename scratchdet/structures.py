@@ -29,7 +29,7 @@ class Strings(Sequence[str]):
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
-    def __getitem__(self, index):  # type: ignore[no-untyped-def, override]  # int -> str, slice -> list of str
+    def __getitem__(self, index):  # int -> str, slice -> list of str
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         if not -len(self) <= index < len(self):
@@ -191,4 +191,4 @@ class Detections(NamedTuple):
 
 
 class DataError(ValueError):
-    """The user's data or files cannot be used as they are; the message says where and what to do."""
+    """The user's data cannot be used as they are; the message says where, and what to do."""

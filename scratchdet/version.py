@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def describe_code() -> str:
-    """`0.1.0` as installed, or `3f2a9c1d04` in a checkout, with `+changes` if it differs from it."""
+    """`0.1.0` as installed; in a checkout the commit, `3f2a9c1d04`, `+changes` if edited."""
     folder = Path(__file__).resolve().parent
     if not (folder.parent / ".git").exists():
         return version("scratchdet")

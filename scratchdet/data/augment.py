@@ -97,12 +97,12 @@ def mild_any_up(size: tuple[int, int], mean: np.ndarray) -> tuple[Augmentation, 
 
 
 def ssd_no_mirror(size: tuple[int, int], mean: np.ndarray) -> tuple[Augmentation, ...]:
-    """`ssd` without the flip: for digits, letters, signs, and all else that has a left and right."""
+    """`ssd` without the flip: for digits, letters, signs, and all that has a left and a right."""
     return tuple(step for step in ssd(size, mean) if step is not mirror)
 
 
 def mild_no_mirror(size: tuple[int, int], mean: np.ndarray) -> tuple[Augmentation, ...]:
-    """`mild` without the flip: for digits, letters, signs, and all else that has a left and right."""
+    """`mild` without the flip: for digits, letters, signs, and all that has a left and a right."""
     return tuple(step for step in mild(size, mean) if step is not mirror)
 
 

@@ -1,4 +1,4 @@
-"""From a data set to training samples: decode, augment; the same for (seed, epoch, index), always."""
+"""From a data set to training samples, always the same ones for (seed, epoch, index)."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ def random_for(seed: int, *keys: int) -> np.random.Generator:
 
 
 class TrainingSamples:
-    """`samples[epoch, index]`: image `index`, augmented as in that epoch. For a torch DataLoader."""
+    """`samples[epoch, index]`: image `index`, augmented as in that epoch."""
 
     def __init__(
         self,

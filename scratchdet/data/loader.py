@@ -76,7 +76,7 @@ def make_batches(
 ) -> Iterator[Batch]:
     """The batch of every step from `start` to `stop`; the same whatever the number of workers."""
     order = SampleOrder(len(samples), batch=batch, seed=samples.seed, start=start, stop=stop)
-    loader = DataLoader(
+    loader: DataLoader[tuple[Tensor, Targets]] = DataLoader(
         samples,  # type: ignore[arg-type]  # indexed by (epoch, index), as the order asks
         batch_sampler=order,
         num_workers=workers,

@@ -17,7 +17,7 @@ L2_SCALE = 20.0  # Liu et al., ParseNet, and the SSD Caffe release for conv4_3
 def make_norm(norm: Norm, channels: int, *, groups: int = GROUPS) -> nn.Module:
     """The normalisation for `channels`; "none" is the identity.
 
-    Where `groups` does not divide the channels, the largest number of groups that divides both does.
+    Where `groups` does not divide the channels, their greatest common divisor is taken.
     """
     if norm == "batch":
         return nn.BatchNorm2d(channels)

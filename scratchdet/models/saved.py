@@ -1,4 +1,4 @@
-"""A trained model as one `.safetensors` file: weights, and everything needed to use them. No pickle."""
+"""A trained model as one `.safetensors` file: weights and all that is needed to use them."""
 
 import json
 from collections.abc import Mapping

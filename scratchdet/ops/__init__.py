@@ -1,1 +1,1 @@
-"""Pure tensor functions: no parameters, no configuration, no input or output, no argument modified."""
+"""Pure tensor functions: no parameters, no configuration, no files, no argument modified."""

@@ -1,4 +1,4 @@
-"""What torchvision.ops lacks for boxes: units. Formats are converted with torchvision's box_convert."""
+"""What torchvision.ops lacks for boxes: units. For formats, it has `box_convert`."""
 
 from jaxtyping import Float
 from torch import Tensor

@@ -88,7 +88,7 @@ class MultiBoxLoss:
 def hardest(
     losses: Float[Tensor, "B P"], *, among: Bool[Tensor, "B P"], count: Int[Tensor, " B"]
 ) -> Bool[Tensor, "B P"]:
-    """In each row the `count` entries of `among` with the largest loss (all, if there are fewer)."""
+    """In each row the `count` entries of `among` with the largest loss; all, if fewer."""
     order = losses.masked_fill(~among, -1.0).argsort(dim=1, descending=True, stable=True)
     places = torch.arange(losses.shape[1], device=losses.device).expand_as(order)
     rank = torch.empty_like(order).scatter(1, order, places)

@@ -1,4 +1,4 @@
-"""From what the network computes to detections: scores, the best per class, NMS (SSD, 2.3 and 3)."""
+"""From what the network computes to detections: scores, the best per class, NMS (SSD, 2.2)."""
 
 import torch
 from jaxtyping import Float

@@ -25,7 +25,7 @@ class PriorSpec:
     max_size: float | None = None
     """If given, one more square of side sqrt(min_size * max_size)."""
     ratios: tuple[float, ...] = (2.0,)
-    """Width : height of further priors of the area of the first; each also upside down (1 / ratio)."""
+    """Width : height of further priors, of the area of the first; each also as its inverse."""
     step: float | None = None
     """Distance between locations, in pixels; None spreads the map evenly over the image."""
 
@@ -60,7 +60,10 @@ def make_priors(
             f"{len(specs)} prior specs for {len(maps)} feature maps: one each is needed"
         )
     return torch.cat(
-        [_level(spec, rows, columns, image_size) for spec, (rows, columns) in zip(specs, maps)]
+        [
+            _level(spec, rows, columns, image_size)
+            for spec, (rows, columns) in zip(specs, maps, strict=True)
+        ]
     )
 
 
@@ -68,7 +71,7 @@ def _level(
     spec: PriorSpec, rows: int, columns: int, image_size: tuple[int, int]
 ) -> Float[Tensor, "n 4"]:
     height, width = image_size
-    # float64 until the end: the sizes are ratios of roots, and equality with the release is to 1e-6.
+    # float64 until the end: the sizes are ratios of roots, and they equal the release's to 1e-6.
     ys = (torch.arange(rows, dtype=torch.float64) + CENTRE) * (spec.step or height / rows) / height
     xs = (
         (torch.arange(columns, dtype=torch.float64) + CENTRE)
@@ -82,7 +85,7 @@ def _level(
 
 
 def ssd_specs(
-    side: float,
+    side: int,
     *,
     ratios: Sequence[tuple[float, ...]],
     steps: Sequence[float | None],

@@ -11,7 +11,7 @@ AUTOCAST = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16
 
 
 def choose_device(wanted: str) -> torch.device:
-    """The device called `wanted`; "auto" is a GPU if there is one. ValueError if it is not there."""
+    """The device called `wanted`; "auto" is a GPU if there is one. ValueError if not there."""
     if wanted == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -42,8 +42,10 @@ def use_threads(threads: int) -> int:
     return count
 
 
-def describe_device(device: torch.device) -> str:
+def describe_device(name: str) -> str:
     """For people and for metrics.json: `cpu (AMD EPYC, 2 threads)`, `cuda (NVIDIA H200)`."""
+    device = torch.device(name)
     if device.type == "cuda":
         return f"cuda ({torch.cuda.get_device_name(device)})"
-    return f"cpu ({torch.cpu.get_capabilities().get('cpu_name', '?')}, {torch.get_num_threads()} threads)"
+    processor = torch.cpu.get_capabilities().get("cpu_name", "unknown processor")
+    return f"cpu ({processor}, {torch.get_num_threads()} threads)"

@@ -11,6 +11,7 @@ from torch import Tensor
 from scratchdet.data.loader import Batch
 from scratchdet.ops.losses import Losses
 from scratchdet.recipe import Recipe, differing, save_recipe
+from scratchdet.terminal import say
 from scratchdet.train.checkpoint import Progress, save_checkpoint
 from scratchdet.train.device import AUTOCAST, use_threads
 from scratchdet.train.interrupt import catching_interrupts
@@ -63,19 +64,19 @@ def train(
     device = torch.device(recipe.run.device)
     threads = use_threads(recipe.run.threads)
 
-    prepared = prepare(recipe.data, seed=recipe.run.seed, threads=threads)
+    prepared = prepare(recipe.data, seed=recipe.run.seed, threads=threads, console=console)
     save_recipe(recipe, run_dir / "recipe.toml")
     write_problems(prepared.problems, run_dir / "data_problems.txt")
     for note in prepared.notes:
-        console.print(note, highlight=False)
+        say(console, note)
     if prepared.problems:
-        console.print(f"{len(prepared.problems)} problems in the data: {run_dir}/data_problems.txt")
+        say(console, f"{len(prepared.problems)} problems in the data: {run_dir}/data_problems.txt")
 
     training = build(recipe, prepared, device)
     progress = Progress(data=fingerprint(prepared.train))
     if resume and checkpoint.exists():
         progress = restore(checkpoint, training, progress)
-        console.print(f"resumed at step {progress.step}")
+        say(console, f"resumed at step {progress.step}")
     progress = _run(recipe, prepared, training, progress, run_dir, console)
     finish(recipe, prepared, progress=progress, run_dir=run_dir, console=console)
     return run_dir
@@ -165,7 +166,7 @@ def train_step(
     precision: str,
     clip_norm: float,
 ) -> tuple[Losses, Tensor]:
-    """One step of SGD: the losses (before it), and the L2 norm of the gradient (before clipping)."""
+    """One step of SGD: the losses before it, and the L2 norm of the gradient before clipping."""
     detector, _, optimiser, scaler = training
     device = detector.device
     images = batch.images.to(device, non_blocking=True)

@@ -1,18 +1,21 @@
 """From a recipe's paths and splits to data that can be trained on, with everything wrong listed."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from rich.console import Console
 
 from scratchdet.data.formats import list_splits, read_data
 from scratchdet.data.split import hold_out
-from scratchdet.data.survey import survey_images
+from scratchdet.data.survey import Survey, survey_images
 from scratchdet.files import write_text
 from scratchdet.recipe import DataRecipe
 from scratchdet.structures import DataError, DetectionData, Problem
+from scratchdet.terminal import progress_bar
 
 NO_VALIDATION = "none"
 
@@ -33,72 +36,103 @@ class Prepared(NamedTuple):
     problems: tuple[Problem, ...]
 
 
-def prepare(
-    recipe: DataRecipe,
-    *,
-    seed: int,
-    threads: int,
-    progress: Callable[[str, int, int], None] | None = None,
-) -> Prepared:
+def choose_splits(recipe: DataRecipe) -> tuple[str | None, str | None]:
+    """The names of the splits to train on and to validate on.
+
+    None for the first: all images, as there are no splits. None for the second: there is no
+    validation split, so images are held out for it, unless the recipe says "none".
+    """
+    available = list_splits(recipe.path)
+    split, val_split = recipe.split or None, recipe.val_split or None
+    if available and split is None:
+        split = _called(available, "train", but="trainval") or _called(available, "trainval")
+        if split is None and len(available) == 1:
+            split = available[0]
+        if split is None:
+            raise DataError(
+                f"{recipe.path}: which split is to be trained on? There are "
+                f"{', '.join(available)}: say --split NAME"
+            )
+    if val_split is None:
+        val_split = _called(available, "val")
+    return split, None if val_split in (NO_VALIDATION, split) else val_split
+
+
+def read_train(recipe: DataRecipe) -> DetectionData:
+    """The training images as annotated, none of them decoded yet."""
+    split, _ = choose_splits(recipe)
+    return read_data(recipe.path, split=split, on_bad_box=recipe.on_bad_box)
+
+
+def prepare(recipe: DataRecipe, *, seed: int, threads: int, console: Console) -> Prepared:
     """Reads and checks what the recipe names; every image is decoded once.
 
-    progress: called with (split, images done, images). Raises DataError for data that cannot be
-    used, and says what there is instead.
+    Raises DataError for data that cannot be used, and says what there is instead.
     """
-    path = Path(recipe.path)
-    available = list_splits(path)
-    split = recipe.split if available and recipe.split else None
-    val_split = recipe.val_split if recipe.val_split in available else None
-    if recipe.val_split not in ("", "val", NO_VALIDATION) and val_split is None:
+    split, val_split = choose_splits(recipe)
+    read = read_train(recipe)
+    surveyed = _survey(read, threads=threads, channels=None, console=console)
+    train, channels = surveyed.data, surveyed.channels
+    if not len(train) or not train.classes:
+        lacking = "no usable image" if not len(train) else "no object"
         raise DataError(
-            f"{path}: there is no split {recipe.val_split!r}; there are {_list(available)}"
+            "\n".join([f"{recipe.path}: {lacking} to train on", *_first(train.problems)])
         )
-
-    train = read_data(path, split=split, on_bad_box=recipe.on_bad_box)
-
-    def survey(name: str, data: DetectionData, channels: int | None = None):  # type: ignore[no-untyped-def]
-        report = None if progress is None else lambda done, total: progress(name, done, total)
-        return survey_images(data, threads=threads, channels=channels, progress=report)
-
-    def another(name: str, channels: int) -> DetectionData:
-        data = read_data(path, split=name, on_bad_box=recipe.on_bad_box, classes=train.classes)
-        return survey(name, data, channels).data
-
-    surveyed = survey(split or "all", train)
-    train, val, test = surveyed.data, None, None
     notes = [f"training on {split or 'all images'}: {_count(train)}", *train.notes]
+
+    def another(name: str, use: str) -> DetectionData:
+        annotated = read_data(
+            recipe.path, split=name, on_bad_box=recipe.on_bad_box, classes=train.classes
+        )
+        data = _survey(annotated, threads=threads, channels=channels, console=console).data
+        if shared := set(data.ids) & set(train.ids):
+            raise DataError(
+                f"{len(shared)} images of {name} are also trained on ({min(shared)}, ...): a "
+                f"figure from them would mean nothing. Choose another split for {use}, or "
+                "--val-split none"
+            )
+        notes.append(f"{use} on {name}: {_count(data)}")
+        return data
+
+    val = another(val_split, "validation") if val_split else None
+    test = another(recipe.test_split, "test") if recipe.test_split else None
+    problems = [part.problems for part in (train, val, test) if part is not None]
     if recipe.val_split == NO_VALIDATION:
-        notes.append("no validation split: the last model is the result")
-    elif val_split is not None:
-        val = another(val_split, surveyed.channels)
-        notes.append(f"validation on {val_split}: {_count(val)}")
-    elif len(train) > 1:
+        notes.append("no validation: the last model is the result")
+    elif val is None and len(train) > 1:
         train, val = hold_out(train, recipe.hold_out, seed=seed)
         notes.append(
-            f"no validation split among {_list(available)}: {len(val)} of the training images are "
-            f"held out for it, {len(train)} are left (always the same ones; --data.hold-out)"
+            f"there is no validation split: {len(val)} of the training images are held out for it, "
+            f"always the same ones, and {len(train)} are left (--data.hold-out)"
         )
-    if recipe.test_split:
-        test = another(recipe.test_split, surveyed.channels)
-        notes.append(f"test on {recipe.test_split}: {_count(test)}")
-    if not len(train):
-        raise DataError(
-            f"{path}: no usable image to train on; {len(surveyed.data.problems)} problems"
-        )
-    if not train.classes:
-        raise DataError(f"{path}: no object of any class to learn in {len(train)} images")
-    parts = [part for part in (surveyed.data, val, test) if part is not None]
     return Prepared(
         train=train,
         val=val,
         test=test,
-        channels=surveyed.channels,
+        channels=channels,
         mean=surveyed.mean,
         std=surveyed.std,
-        notes=tuple(notes),
-        # The held-out part was read with the training images: its problems are the same ones.
-        problems=tuple(dict.fromkeys(problem for part in parts for problem in part.problems)),
+        notes=tuple(dict.fromkeys(notes)),
+        problems=tuple(dict.fromkeys(itertools.chain.from_iterable(problems))),
     )
+
+
+def _survey(data: DetectionData, *, threads: int, channels: int | None, console: Console) -> Survey:
+    with progress_bar(console, "decoding every image once") as report:
+        return survey_images(data, threads=threads, channels=channels, progress=report)
+
+
+def _called(available: Sequence[str], name: str, but: str = "\0") -> str | None:
+    """The split called `name`, or the only one whose name begins with it: `train2017`, `valid`."""
+    if name in available:
+        return name
+    similar = [one for one in available if one.startswith(name) and not one.startswith(but)]
+    return similar[0] if len(similar) == 1 else None
+
+
+def _first(problems: Sequence[Problem], count: int = 10) -> list[str]:
+    more = [f"... and {len(problems) - count} more"] if len(problems) > count else []
+    return [*map(str, problems[:count]), *more]
 
 
 def write_problems(problems: Sequence[Problem], path: Path) -> None:
@@ -119,7 +153,3 @@ def _count(data: DetectionData) -> str:
     empty = int((np.diff(data.offsets) == 0).sum())
     without = f", {empty} of them without objects" if empty else ""
     return f"{len(data)} images{without}, {data.num_objects} objects of {len(data.classes)} classes"
-
-
-def _list(names: Sequence[str]) -> str:
-    return ", ".join(names) or "no splits at all"

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor, device as torch_device
+from torch import Tensor
 
 from scratchdet.analysis.plots import contact_sheet, plot_training, save_image
 from scratchdet.data.images import read_image
@@ -52,9 +52,9 @@ def explain_non_finite(
     images = "\n  ".join(data.paths[index] for _, index in batch.keys)
     return (
         f"the loss is not finite at step {step}: classification {float(losses.classification)}, "
-        f"localisation {float(losses.localisation)}, {int(losses.matched)} priors matched, lr {lr:g}. "
-        "A smaller --optim.lr, a longer --schedule.warmup-steps or --optim.clip-norm 5 usually cure "
-        f"it; if it comes at the same images again, look at their boxes:\n  {images}"
+        f"localisation {float(losses.localisation)}, {int(losses.matched)} priors matched, lr "
+        f"{lr:g}. A smaller --optim.lr, a longer --schedule.warmup-steps or --optim.clip-norm 5 "
+        f"usually cure it; if it comes at the same images again, look at their boxes:\n  {images}"
     )
 
 
@@ -107,7 +107,7 @@ def finish(
     figures |= {
         "steps": progress.step,
         "seconds": round(progress.seconds + time.monotonic() - began, 1),
-        "device": describe_device(torch_device(recipe.run.device)),
+        "device": describe_device(recipe.run.device),
         "precision": recipe.run.precision,
         "commit": describe_code(),
     }

@@ -1,1 +1,1 @@
-"""Images to a list of feature maps, fine to coarse. Any `nn.Module` that does that is a backbone."""
+"""Images to a list of feature maps, fine to coarse: any `nn.Module` that does that."""

@@ -1,0 +1,7 @@
+"""`python -m scratchdet` is `scratchdet`."""
+
+import sys
+
+from scratchdet.cli import main
+
+sys.exit(main())

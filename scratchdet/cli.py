@@ -1,0 +1,253 @@
+"""The command line: one function per command. What is slow to import is imported inside them."""
+
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from json import dumps
+from pathlib import Path
+from typing import Literal
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+from tyro.conf import Positional
+
+from scratchdet.cli_train import RUNS, say_what_is_where, train
+from scratchdet.recipe import differing, to_toml
+from scratchdet.recipes import RECIPES, load_recipe
+from scratchdet.terminal import progress_bar, say
+
+NO = 1  # exit status: it ran, and the answer is no
+WRONG_USE = 2  # exit status
+
+
+def evaluate(
+    model: Positional[Path],
+    data: Positional[Path],
+    /,
+    split: str = "",
+    protocol: Literal["voc", "voc07", "coco"] = "voc",
+    device: str = "auto",
+    json: bool = False,
+) -> int:
+    """Evaluate a trained detector on a data set.
+
+    Examples:
+      scratchdet eval runs/NAME path/to/data
+      scratchdet eval runs/NAME/last/model.safetensors path/to/data --split test --protocol coco
+
+    Args:
+        model: The folder of a run (its best model), or a model file.
+        data: A VOC folder, COCO JSON or YOLO folder.
+        split: Default: test if there is one, else val, else all images.
+        protocol: AP over the whole recall axis, over 11 points, or COCO's.
+        device: auto, cpu, cuda.
+        json: Print the figures as JSON, for scripts.
+    """
+    from scratchdet.data.formats import list_splits, read_data
+    from scratchdet.evaluation import run
+    from scratchdet.models.saved import load_model
+    from scratchdet.train.device import choose_device
+    from scratchdet.train.results import metrics_table
+
+    console = Console(stderr=json)
+    detector = load_model(model).to(choose_device(device))
+    available = list_splits(data)
+    chosen = split or next((name for name in ("test", "val") if name in available), None)
+    images = read_data(data, split=chosen, classes=detector.classes)
+    for problem in images.problems:
+        say(console, str(problem))
+    with progress_bar(console, "evaluating") as report:
+        metrics = run.evaluate(
+            detector, images, protocol, progress=lambda done: report(done, len(images))
+        )
+    if json:
+        print(dumps({"split": chosen, **metrics.to_json()}, indent=2))
+    else:
+        console.print(metrics_table(metrics, title=f"{chosen or 'all'}: {len(images)} images"))
+    return 0
+
+
+def detect(
+    model: Positional[Path],
+    images: Positional[Path],
+    /,
+    out: Path = Path("found"),
+    min_score: float = 0.3,
+    device: str = "auto",
+) -> int:
+    """Find objects in images, and draw them.
+
+    Writes one annotated picture for each image, and detections.jsonl with a line for each:
+    {"image": ..., "objects": [{"class": ..., "score": ..., "box": [x1, y1, x2, y2]}]}.
+
+    Examples:
+      scratchdet detect runs/NAME photo.jpg
+      scratchdet detect runs/NAME folder/of/images --out found --min-score 0.5
+
+    Args:
+        model: The folder of a run (its best model), or a model file.
+        images: An image, or a folder of images (searched with its sub-folders).
+        out: The folder for the results.
+        min_score: Draw and list detections from this score on.
+        device: auto, cpu, cuda.
+    """
+    from scratchdet.detecting import detect_files, find_images
+    from scratchdet.models.saved import load_model
+    from scratchdet.train.device import choose_device
+
+    console = Console()
+    files = find_images(images)
+    detector = load_model(model).to(choose_device(device))
+    with progress_bar(console, "detecting") as report:
+        summary = detect_files(detector, files, out=out, min_score=min_score, progress=report)
+    for unreadable in summary.unreadable:
+        say(console, unreadable)
+    say(console, f"{summary.objects} objects in {summary.images} images: {out}")
+    return NO if summary.unreadable else 0
+
+
+def models(json: bool = False) -> int:
+    """List the networks, untrained: parameters, input, priors.
+
+    Args:
+        json: Print JSON, for scripts.
+    """
+    from scratchdet.models.zoo import MODELS, create_model
+
+    rows = []
+    for name, build in MODELS.items():
+        detector = create_model(name)
+        rows.append(
+            {
+                "name": name,
+                "parameters": sum(parameter.numel() for parameter in detector.parameters()),
+                "input_size": detector.input_size,
+                "priors": len(detector.priors),
+                "what": (build.__doc__ or "").strip().splitlines()[0],
+            }
+        )
+    if json:
+        print(dumps(rows, indent=2))
+        return 0
+    table = Table(title="for 20 classes and 3 channels", title_justify="left")
+    for column in ("name", "parameters", "input", "priors", "what"):
+        table.add_column(column, justify="right" if column in ("parameters", "priors") else "left")
+    for row in rows:
+        height, width = row["input_size"]
+        parameters, priors = f"{row['parameters'] / 1e6:.2f} M", f"{row['priors']:,}"
+        table.add_row(row["name"], parameters, f"{height}x{width}", priors, row["what"])
+    Console().print(table)
+    return 0
+
+
+def recipes(name: Positional[str] = "") -> int:
+    """List the shipped recipes, or print one of them as TOML.
+
+    Examples:
+      scratchdet recipes
+      scratchdet recipes small_data > mine.toml; scratchdet train DATA --recipe mine.toml
+
+    Args:
+        name: The recipe to print, whole.
+    """
+    if name:
+        print(to_toml(load_recipe(name)), end="")
+        return 0
+    table = Table()
+    for column in ("name", "model", "input", "steps", "batch", "what"):
+        table.add_column(column)
+    for known, make in RECIPES.items():
+        recipe = make()
+        height, width = recipe.model.input_size
+        steps, batch = f"{recipe.schedule.steps:,}", str(recipe.data.batch)
+        what = (make.__doc__ or "").strip().splitlines()[0]
+        table.add_row(known, recipe.model.name, f"{height}x{width}", steps, batch, what)
+    Console().print(table)
+    return 0
+
+
+def demo(
+    run_dir: Path = RUNS / "demo",
+    data_only: Path | None = None,
+    device: str = "auto",
+) -> int:
+    """Train a detector on the embedded data, evaluate it, and show what it finds.
+
+    Handwritten digits on photographs, 160 x 160, written as an ordinary PASCAL VOC folder; about
+    five minutes on two cores. A finished demo is done again from the start, an interrupted one is
+    resumed.
+
+    Args:
+        run_dir: The folder of the run; the data goes beside it.
+        data_only: Only write the data, to this folder.
+        device: auto, cpu, cuda.
+    """
+    from scratchdet.data.digits import write_digits
+
+    console = Console()
+    data = write_digits(data_only or run_dir.parent / "demo-data")
+    say(console, f"data: {data} (a VOC folder)")
+    if data_only is not None:
+        return 0
+    from scratchdet.train.loop import train as run_training
+
+    finished = (run_dir / "metrics.json").exists()
+    if finished:
+        shutil.rmtree(run_dir)
+    recipe = differing(load_recipe("digits"), run={"device": device})
+    resume = (run_dir / "last").exists()
+    run_training(recipe, data=data, run_dir=run_dir, resume=resume, console=console)
+    say_what_is_where(run_dir, console, data=str(data))
+    return 0
+
+
+def _typed(command: Callable[..., int], name: str) -> Callable[[Sequence[str]], int]:
+    """The command with its arguments read from the command line by their types."""
+    return lambda arguments: tyro.cli(command, args=arguments, prog=f"scratchdet {name}")
+
+
+COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
+    "demo": (_typed(demo, "demo"), "train on the embedded data, evaluate, show what is found"),
+    "train": (train, "train a detector from scratch on your own data"),
+    "eval": (_typed(evaluate, "eval"), "evaluate a trained detector on a data set"),
+    "detect": (_typed(detect, "detect"), "find objects in images, and draw them"),
+    "models": (_typed(models, "models"), "list the networks"),
+    "recipes": (_typed(recipes, "recipes"), "list the shipped recipes, or print one"),
+}
+
+USAGE = f"""usage: scratchdet COMMAND ...
+
+Train object detectors from scratch: no pre-trained weights, nothing but your own data.
+
+{chr(10).join(f"  {name:8} {what}" for name, (_, what) in COMMANDS.items())}
+
+scratchdet COMMAND --help    what a command takes, with examples
+scratchdet --debug COMMAND   show the traceback of an error
+scratchdet --version"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; its exit status: 0, 1 (ran, and the answer is no), 2 (wrong use)."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    given = [argument for argument in given if argument != "--debug"]
+    if given and given[0] == "--version":
+        print(version("scratchdet"))
+        return 0
+    if not given or given[0] not in COMMANDS:
+        asked = bool(given) and given[0] in ("-h", "--help")
+        print(USAGE, file=sys.stdout if asked else sys.stderr)
+        return 0 if asked else WRONG_USE
+    try:
+        return COMMANDS[given[0]][0](given[1:])
+    except (ValueError, OSError, ImportError, RuntimeError) as error:
+        if debug:
+            raise
+        print(f"scratchdet {given[0]}: {error}", file=sys.stderr)
+        return NO if isinstance(error, RuntimeError) else WRONG_USE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

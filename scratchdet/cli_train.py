@@ -1,0 +1,134 @@
+"""`scratchdet train`: what to train on, and which recipe, with the command line on top of it."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+
+from scratchdet.recipe import Recipe, RecipeError, differing, from_toml
+from scratchdet.recipes import choose_recipe, load_recipe
+from scratchdet.terminal import say
+
+RUNS = Path("runs")
+
+SHORT = {  # flags people reach for first, and the settings of the recipe that they mean
+    "--split": "--data.split",
+    "--val-split": "--data.val-split",
+    "--test-split": "--data.test-split",
+    "--on-bad-box": "--data.on-bad-box",
+    "--batch": "--data.batch",
+    "--steps": "--schedule.steps",
+    "--lr": "--optim.lr",
+    "--seed": "--run.seed",
+    "--device": "--run.device",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainCommand:
+    """Train a detector from scratch on your own data.
+
+    DATA is a PASCAL VOC folder or VOCdevkit, a COCO JSON (or the folder around it), or a YOLO
+    folder: which one is found by itself, and so are classes, channels and splits. Every image is
+    decoded once first; what is wrong with the data is listed in runs/NAME/data_problems.txt.
+
+    Examples:
+      scratchdet train path/to/data
+      scratchdet train path/to/data --split train --val-split val --test-split test
+      scratchdet train path/to/data --recipe small_data --optim.lr 0.02 --steps 5000
+      scratchdet train --resume runs/NAME
+
+    Short for settings of the recipe: --split, --val-split, --test-split, --on-bad-box, --batch,
+    --steps, --lr, --seed, --device.
+    """
+
+    data: tyro.conf.Positional[str] = ""
+    """The data set."""
+    recipe: str = "auto"
+    """A name out of `scratchdet recipes`, or a TOML file; auto: by data size and device."""
+    name: str = ""
+    """The run is written to runs/NAME; default: the name of the data's folder."""
+    resume: str = ""
+    """Go on with the run in this folder, from its last checkpoint."""
+    settings: Annotated[Recipe, tyro.conf.arg(name="")] = field(default_factory=Recipe)
+    """Single values of the recipe."""
+
+
+def train(arguments: Sequence[str]) -> int:
+    """Train a detector from scratch on your own data."""
+    arguments = [_in_full(argument) for argument in arguments]
+    parse = partial(tyro.cli, TrainCommand, prog="scratchdet train", args=arguments)
+    command = parse()
+    if bool(command.data) == bool(command.resume):
+        raise RecipeError("give the data set to train on, or --resume runs/NAME; see --help")
+    console = Console()
+    # Read once more on top of the recipe: the command line has the last word.
+    command = parse(default=TrainCommand(settings=_base_recipe(command, console)))
+
+    from scratchdet.train.loop import train as run_training
+
+    if command.resume:
+        run_dir = run_training(
+            command.settings, run_dir=command.resume, resume=True, console=console
+        )
+    else:
+        run_dir = _free_run(command.name or Path(command.data).resolve().stem)
+        say(console, f"run: {run_dir}")
+        run_training(command.settings, data=command.data, run_dir=run_dir, console=console)
+    say_what_is_where(run_dir, console, data=command.data or command.settings.data.path)
+    return 0
+
+
+def _in_full(argument: str) -> str:
+    """The argument with a flag of SHORT written in full, also in the form --flag=value."""
+    flag, equals, value = argument.partition("=")
+    return SHORT.get(flag, flag) + equals + value
+
+
+def _base_recipe(command: TrainCommand, console: Console) -> Recipe:
+    """What the settings on the command line are laid over."""
+    if command.resume:
+        file = Path(command.resume) / "recipe.toml"
+        return from_toml(file.read_text(encoding="utf-8"), source=str(file), bases={})
+    if command.recipe != "auto":
+        return load_recipe(command.recipe)
+    from scratchdet.train.device import choose_device
+    from scratchdet.train.prepare import read_train
+
+    images = len(read_train(differing(command.settings, data={"path": command.data}).data))
+    gpu = choose_device(command.settings.run.device).type == "cuda"
+    name = choose_recipe(images, gpu=gpu)
+    say(console, f"recipe: {name}, for {images} images on a {'GPU' if gpu else 'CPU'} (--recipe)")
+    return load_recipe(name)
+
+
+def _free_run(name: str) -> Path:
+    """runs/name, or the first of runs/name-2, runs/name-3, ... that is not taken."""
+    candidates = itertools.chain([RUNS / name], (RUNS / f"{name}-{n}" for n in itertools.count(2)))
+    return next(path for path in candidates if not path.exists())
+
+
+def say_what_is_where(run_dir: Path, console: Console, *, data: str) -> None:
+    from scratchdet.models.saved import find_model
+
+    contents = {
+        "model": find_model(run_dir),
+        "figures": run_dir / "metrics.json",
+        "curves": run_dir / "training.png",
+        "pictures": run_dir / "detections.png",
+        "log": run_dir / "log.jsonl",
+        "TensorBoard": run_dir / "tensorboard",
+        "recipe": run_dir / "recipe.toml",
+    }
+    for what, path in contents.items():
+        if path.exists():
+            say(console, f"  {what:12} {path}")
+    say(console, "Next:")
+    say(console, f"  scratchdet eval {run_dir} {data}")
+    say(console, f"  scratchdet detect {run_dir} IMAGE_OR_FOLDER --out found")
+    say(console, f"  tensorboard --logdir {run_dir.parent}")

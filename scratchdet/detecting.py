@@ -1,0 +1,84 @@
+"""A detector over image files: annotated pictures, and a line of JSON for each."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from scratchdet.analysis.plots import draw_detections, save_image
+from scratchdet.data.images import EXTENSIONS, read_image
+from scratchdet.files import replacing
+from scratchdet.models.detector import Detector
+from scratchdet.structures import DataError, Detections
+
+
+class Summary(NamedTuple):
+    """What `detect_files` did."""
+
+    images: int
+    objects: int
+    unreadable: tuple[str, ...]
+    """Why, for each image that could not be read."""
+
+
+def find_images(path: Path) -> list[Path]:
+    """The image at `path`, or all in that folder and below, sorted. DataError if there are none."""
+    if path.is_file():
+        return [path]
+    if not path.exists():
+        raise DataError(f"{path}: no such file or folder")
+    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in EXTENSIONS)
+    if not files:
+        raise DataError(f"{path}: no image here; looked for {', '.join(EXTENSIONS)}")
+    return files
+
+
+def detect_files(
+    detector: Detector,
+    files: Sequence[Path],
+    *,
+    out: Path,
+    min_score: float,
+    progress: Callable[[int, int], None],
+) -> Summary:
+    """Writes OUT/detections.jsonl and a picture for each file; tells which ones cannot be read.
+
+    A picture is called as its file is; where two files share a name, the later gets a number.
+    """
+    objects, unreadable, taken = 0, [], set[str]()
+    with replacing(out / "detections.jsonl") as temporary, temporary.open("w") as lines:
+        for done, file in enumerate(files, start=1):
+            try:
+                image = read_image(file, channels=detector.in_channels)
+            except DataError as error:
+                unreadable.append(str(error))
+                continue
+            found = detector.predict([image], min_score=min_score)[0]
+            boxes, scores, labels = (part.numpy(force=True) for part in found)
+            picture = draw_detections(image, boxes, scores, labels, classes=detector.classes)
+            save_image(picture, out / _free_name(file.stem, taken))
+            lines.write(json.dumps(_line(file, found, detector.classes), ensure_ascii=False) + "\n")
+            objects += len(scores)
+            progress(done, len(files))
+    return Summary(len(files) - len(unreadable), objects, tuple(unreadable))
+
+
+def _free_name(stem: str, taken: set[str]) -> str:
+    names = [f"{stem}.png", *(f"{stem}-{n}.png" for n in range(2, len(taken) + 2))]
+    name = next(name for name in names if name not in taken)
+    taken.add(name)
+    return name
+
+
+def _line(file: Path, found: Detections, classes: Sequence[str]) -> dict[str, object]:
+    return {
+        "image": str(file),
+        "objects": [
+            {
+                "class": classes[int(label)],
+                "score": round(float(score), 4),
+                "box": [round(float(corner), 2) for corner in box],
+            }
+            for box, score, label in zip(*found, strict=True)
+        ],
+    }
