@@ -51,18 +51,15 @@ _HOMES = {
     "list_recipes": "scratchdet.recipes",
     "load": "scratchdet.models.saved",
     "load_recipe": "scratchdet.recipes",
-    "train": "scratchdet.train.loop",
 }
 
 
 def __getattr__(name: str) -> object:
+    if name == "train":  # the package of that name is also the function: see there
+        return import_module("scratchdet.train")
     if name not in _HOMES:
         raise AttributeError(f"module 'scratchdet' has no attribute {name!r}")
-    home = import_module(_HOMES[name])
-    value = getattr(home, "load_model" if name == "load" else name)
-    # `train` is the function, although importing its home has just bound the package of that name.
-    globals()[name] = value
-    return value
+    return getattr(import_module(_HOMES[name]), "load_model" if name == "load" else name)
 
 
 def __dir__() -> list[str]:

@@ -6,11 +6,10 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from json import dumps
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import tyro
 from rich.console import Console
-from rich.table import Table
 from tyro.conf import Positional
 
 from scratchdet.cli_train import RUNS, say_what_is_where, train
@@ -116,29 +115,26 @@ def models(json: bool = False) -> int:
     """
     from scratchdet.models.zoo import MODELS, create_model
 
-    rows = []
-    for name, build in MODELS.items():
-        detector = create_model(name)
-        rows.append(
-            {
-                "name": name,
-                "parameters": sum(parameter.numel() for parameter in detector.parameters()),
-                "input_size": detector.input_size,
-                "priors": len(detector.priors),
-                "what": (build.__doc__ or "").strip().splitlines()[0],
-            }
-        )
+    rows: list[dict[str, Any]] = [
+        {
+            "name": name,
+            "parameters": sum(parameter.numel() for parameter in detector.parameters()),
+            "input_size": detector.input_size,
+            "priors": len(detector.priors),
+            "what": (MODELS[name].__doc__ or "").strip().splitlines()[0],
+        }
+        for name, detector in ((name, create_model(name)) for name in MODELS)
+    ]
     if json:
         print(dumps(rows, indent=2))
         return 0
-    table = Table(title="for 20 classes and 3 channels", title_justify="left")
-    for column in ("name", "parameters", "input", "priors", "what"):
-        table.add_column(column, justify="right" if column in ("parameters", "priors") else "left")
+    console = Console()
+    say(console, "Untrained; counted for 20 classes and 3 channels.")
     for row in rows:
         height, width = row["input_size"]
-        parameters, priors = f"{row['parameters'] / 1e6:.2f} M", f"{row['priors']:,}"
-        table.add_row(row["name"], parameters, f"{height}x{width}", priors, row["what"])
-    Console().print(table)
+        parameters = f"{row['parameters'] / 1e6:.2f} M parameters"
+        say(console, f"{row['name']}  {parameters}, {height} x {width}, {row['priors']:,} priors")
+        say(console, f"    {row['what']}")
     return 0
 
 
@@ -155,16 +151,13 @@ def recipes(name: Positional[str] = "") -> int:
     if name:
         print(to_toml(load_recipe(name)), end="")
         return 0
-    table = Table()
-    for column in ("name", "model", "input", "steps", "batch", "what"):
-        table.add_column(column)
+    console = Console()
     for known, make in RECIPES.items():
         recipe = make()
         height, width = recipe.model.input_size
-        steps, batch = f"{recipe.schedule.steps:,}", str(recipe.data.batch)
-        what = (make.__doc__ or "").strip().splitlines()[0]
-        table.add_row(known, recipe.model.name, f"{height}x{width}", steps, batch, what)
-    Console().print(table)
+        length = f"{recipe.schedule.steps:,} steps of {recipe.data.batch} images"
+        say(console, f"{known}  {recipe.model.name}, {height} x {width}, {length}")
+        say(console, f"    {(make.__doc__ or '').strip().splitlines()[0]}")
     return 0
 
 

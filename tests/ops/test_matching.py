@@ -168,7 +168,13 @@ def test_random_cases_equal_the_release(threshold):
         boxes, real = as_batch(images)
         ignore = random.random(real.shape) < 0.2
         expected = [
-            caffe_match(boxes[i].tolist(), priors.tolist(), real=real[i], ignore=ignore[i], threshold=threshold)
+            caffe_match(
+                boxes[i].tolist(),
+                priors.tolist(),
+                real=real[i],
+                ignore=ignore[i],
+                threshold=threshold,
+            )
             for i in range(4)
         ]
         assert matched(images, priors, ignore=ignore, threshold=threshold) == expected
