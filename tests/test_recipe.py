@@ -1,0 +1,159 @@
+"""Recipes as TOML: complete, strict, and equal after a round trip."""
+
+import math
+import typing
+from dataclasses import FrozenInstanceError, fields, is_dataclass, replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scratchdet.recipe import (
+    Recipe,
+    RecipeError,
+    differing,
+    from_toml,
+    save_recipe,
+    to_toml,
+)
+
+LARGER_THAN_ZERO = {"batch", "lr", "steps", "log_every", "input_size", "negatives_per_positive"}
+GROUPS = [group.name for group in fields(Recipe)]
+
+
+def read(text, bases=None):
+    return from_toml(text, source="mine.toml", bases=bases or {})
+
+
+def values_for(hint, name):
+    """Any value that a field of this annotation takes."""
+    if typing.get_origin(hint) is typing.Literal:
+        return st.sampled_from(typing.get_args(hint))
+    if typing.get_origin(hint) is tuple:
+        kind, last = typing.get_args(hint)
+        values = values_for(kind, name)
+        return st.lists(values).map(tuple) if last is Ellipsis else st.tuples(values, values)
+    if hint is str:
+        return st.text()
+    if hint is int:
+        return st.integers(1 if name in LARGER_THAN_ZERO else -(2**62), 2**62)
+    if name == "ema":
+        return st.floats(0, 1, exclude_max=True)
+    smallest = 5e-324 if name in LARGER_THAN_ZERO else None
+    return st.floats(smallest, allow_nan=False, allow_infinity=False)
+
+
+def groups(kind):
+    hints = typing.get_type_hints(kind)
+    if not all(map(is_dataclass, hints.values())):
+        return st.builds(kind, **{name: values_for(hint, name) for name, hint in hints.items()})
+    return st.builds(kind, **{name: groups(hint) for name, hint in hints.items()})
+
+
+def test_nothing_is_the_default_recipe():
+    assert read("") == Recipe()
+
+
+@settings(deadline=None, max_examples=50)
+@given(recipe=groups(Recipe))
+def test_a_recipe_comes_back_from_toml_as_it_was(recipe):
+    assert read(to_toml(recipe)) == recipe
+
+
+def test_a_saved_recipe_states_every_value_and_can_be_read(tmp_path):
+    recipe = differing(Recipe(), data={"path": "Daten/ä\r\n"}, schedule={"drops": (10, 20)})
+    save_recipe(recipe, tmp_path / "recipe.toml")
+    text = (tmp_path / "recipe.toml").read_text(encoding="utf-8")
+    assert read(text) == recipe
+    for group in GROUPS:
+        assert f"[{group}]" in text
+        for entry in fields(getattr(recipe, group)):
+            assert f"\n{entry.name} = " in text
+
+
+def test_every_setting_says_what_it_is_for():
+    for group in GROUPS:
+        kind = type(getattr(Recipe(), group))
+        assert kind.__doc__
+        assert not kind.__doc__.startswith(f"{kind.__name__}(")  # what dataclass makes up
+
+
+def test_a_recipe_differs_from_its_base_in_what_it_says():
+    base = differing(Recipe(), optim={"lr": 0.5, "momentum": 0.1}, data={"batch": 7})
+    recipe = read('base = "mine"\n[optim]\nlr = 0.25', {"mine": base})
+    assert recipe == differing(base, optim={"lr": 0.25})
+
+
+def test_without_a_base_the_defaults_hold():
+    assert read("[optim]\nlr = 0.25", {"mine": differing(Recipe(), data={"batch": 7})}) == (
+        differing(Recipe(), optim={"lr": 0.25})
+    )
+
+
+def test_whole_numbers_are_taken_for_fractions():
+    lr = read("[optim]\nlr = 1").optim.lr
+    assert lr == 1.0
+    assert type(lr) is float
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[optim", "not TOML"),
+        ('base = "yours"', r"base 'yours' is not known; there are mine"),
+        ("base = 3", r"base 3 is not known; there are mine"),
+        ('base = ["mine"]', r"base \['mine'\] is not known; there are mine"),
+        ("[optimiser]\nlr = 1", r"optimiser is not a setting; there are model, data, optim"),
+        ("[optim]\nrate = 1", r"optim\.rate is not a setting; there are lr, momentum"),
+        ("lr = 1", r"lr is not a setting; there are model, data"),
+        ("optim = 1", r"optim is a group: write \[optim\]"),
+        ("[optim.lr]\nx = 1", r"optim\.lr is \{'x': 1\}; it must be of type float"),
+        ("[data]\nbatch = 2.0", r"data\.batch is 2\.0; it must be of type int"),
+        ("[data]\nbatch = true", r"data\.batch is True; it must be of type int"),
+        ("[optim]\nlr = true", r"optim\.lr is True; it must be of type float"),
+        ("[optim]\nlr = '0.1'", r"optim\.lr is '0\.1'; it must be of type float"),
+        ("[run]\nchannels_last = 1", r"run\.channels_last is 1; it must be of type bool"),
+        ("[data]\npath = 1", r"data\.path is 1; it must be of type str"),
+        (
+            "[model]\nnorm_head = 'layer'",
+            r"model\.norm_head is 'layer'; choose from 'batch', 'group', 'none'",
+        ),
+        ("[model]\nnorm_head = ['batch']", r"choose from 'batch', 'group', 'none'"),
+        ("[model]\ninput_size = 300", r"model\.input_size is 300; it must be a list"),
+        ("[model]\ninput_size = [300]", r"model\.input_size has 1 values; it must have 2"),
+        ("[model]\ninput_size = [300, 1.5]", r"model\.input_size is 1\.5; it must be of type int"),
+        ("[schedule]\ndrops = [1, true]", r"schedule\.drops is True; it must be of type int"),
+        ("[schedule]\nsteps = 0", r"schedule\.steps is 0; it must be larger than 0"),
+        ("[model]\ninput_size = [300, 0]", r"model\.input_size is 0; it must be larger than 0"),
+        ("[optim]\nlr = -0.1", r"optim\.lr is -0\.1; it must be larger than 0"),
+        ("[optim]\nlr = nan", r"optim\.lr is nan; it must be larger than 0"),
+        ("[optim]\nema = 1.0", r"optim\.ema is 1\.0; it must be from 0 to less than 1"),
+    ],
+)
+def test_what_is_wrong_is_said_with_what_is_allowed(text, expected):
+    with pytest.raises(RecipeError, match=expected) as raised:
+        read(text, {"mine": Recipe()})
+    assert str(raised.value).startswith("mine.toml")
+
+
+def test_a_value_out_of_range_is_refused_from_python_too():
+    with pytest.raises(RecipeError, match=r"data\.batch is 0"):
+        differing(Recipe(), data={"batch": 0})
+    with pytest.raises(RecipeError, match=r"optim\.ema is nan"):
+        differing(Recipe(), optim={"ema": math.nan})
+
+
+def test_differing_replaces_and_leaves_the_original():
+    recipe = Recipe()
+    other = differing(recipe, optim={"lr": 0.25}, run={"seed": 3})
+    assert (other.optim.lr, other.run.seed) == (0.25, 3)
+    assert other == replace(
+        recipe, optim=replace(recipe.optim, lr=0.25), run=replace(recipe.run, seed=3)
+    )
+    assert recipe == Recipe()
+    assert differing(recipe) == recipe
+
+
+def test_recipes_cannot_be_changed():
+    with pytest.raises(FrozenInstanceError):
+        Recipe().optim.lr = 1.0
