@@ -149,7 +149,7 @@ class Recipe:
             "optim.negatives_per_positive": self.optim.negatives_per_positive,
         }
         for name, value in positive.items():
-            if value <= 0:
+            if not value > 0:  # NaN neither
                 raise RecipeError(f"{name} is {value}; it must be larger than 0")
         if not 0 <= self.optim.ema < 1:
             raise RecipeError(f"optim.ema is {self.optim.ema}; it must be from 0 to less than 1")
@@ -189,7 +189,7 @@ def from_toml(text: str, *, source: str, bases: Mapping[str, Recipe]) -> Recipe:
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"{source} is not TOML: {error}") from error
     base = document.pop("base", None)
-    if base is not None and base not in bases:
+    if base is not None and base not in list(bases):  # it may be anything, even unhashable
         raise RecipeError(f"{source}: base {base!r} is not known; there are {', '.join(bases)}")
     recipe = Recipe() if base is None else bases[base]
     try:

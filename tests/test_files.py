@@ -8,7 +8,7 @@ import pytest
 from scratchdet.files import replacing, write_text
 
 
-@pytest.fixture()
+@pytest.fixture
 def file(tmp_path):
     path = tmp_path / "result.txt"
     path.write_text("old")
@@ -17,6 +17,12 @@ def file(tmp_path):
 
 def names_in(folder):
     return sorted(path.name for path in folder.iterdir())
+
+
+def fail_half_way(path, error):
+    with replacing(path) as temporary:
+        temporary.write_text("half")
+        raise error
 
 
 def test_the_file_is_replaced_when_the_block_ends(file):
@@ -35,17 +41,15 @@ def test_missing_folders_are_made(tmp_path):
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_an_error_leaves_the_old_file_and_nothing_else(file, error):
-    with pytest.raises(error), replacing(file) as temporary:
-        temporary.write_text("half")
-        raise error
+    with pytest.raises(error):
+        fail_half_way(file, error)
     assert file.read_text() == "old"
     assert names_in(file.parent) == ["result.txt"]
 
 
 def test_an_error_leaves_no_file_where_there_was_none(tmp_path):
-    with pytest.raises(RuntimeError), replacing(tmp_path / "new.txt") as temporary:
-        temporary.write_text("half")
-        raise RuntimeError
+    with pytest.raises(RuntimeError):
+        fail_half_way(tmp_path / "new.txt", RuntimeError)
     assert names_in(tmp_path) == []
 
 

@@ -1,21 +1,18 @@
 """Recipes as TOML: complete, strict, and equal after a round trip."""
 
+import ast
+import inspect
 import math
 import typing
 from dataclasses import FrozenInstanceError, fields, is_dataclass, replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scratchdet.recipe import (
-    Recipe,
-    RecipeError,
-    differing,
-    from_toml,
-    save_recipe,
-    to_toml,
-)
+import scratchdet.recipe
+from scratchdet.recipe import Recipe, RecipeError, differing, from_toml, save_recipe, to_toml
 
 LARGER_THAN_ZERO = {"batch", "lr", "steps", "log_every", "input_size", "negatives_per_positive"}
 GROUPS = [group.name for group in fields(Recipe)]
@@ -35,6 +32,8 @@ def values_for(hint, name):
         return st.lists(values).map(tuple) if last is Ellipsis else st.tuples(values, values)
     if hint is str:
         return st.text()
+    if hint is bool:
+        return st.booleans()
     if hint is int:
         return st.integers(1 if name in LARGER_THAN_ZERO else -(2**62), 2**62)
     if name == "ema":
@@ -71,11 +70,15 @@ def test_a_saved_recipe_states_every_value_and_can_be_read(tmp_path):
             assert f"\n{entry.name} = " in text
 
 
-def test_every_setting_says_what_it_is_for():
-    for group in GROUPS:
-        kind = type(getattr(Recipe(), group))
-        assert kind.__doc__
-        assert not kind.__doc__.startswith(f"{kind.__name__}(")  # what dataclass makes up
+def test_every_setting_is_followed_by_what_it_is_for():
+    # The help of the command line shows these lines.
+    module = ast.parse(inspect.getsource(scratchdet.recipe))
+    for group in (node for node in module.body if isinstance(node, ast.ClassDef)):
+        for entry, following in pairwise(group.body):
+            if isinstance(entry, ast.AnnAssign) and group.name != "Recipe":
+                said = isinstance(following, ast.Expr) and ast.literal_eval(following.value)
+                assert said, f"{group.name}.{entry.target.id}"
+        assert ast.get_docstring(group), group.name
 
 
 def test_a_recipe_differs_from_its_base_in_what_it_says():
