@@ -5,7 +5,7 @@ import inspect
 import math
 import typing
 from dataclasses import FrozenInstanceError, fields, is_dataclass, replace
-from itertools import pairwise
+from itertools import zip_longest
 
 import pytest
 from hypothesis import given, settings
@@ -74,7 +74,7 @@ def test_every_setting_is_followed_by_what_it_is_for():
     # The help of the command line shows these lines.
     module = ast.parse(inspect.getsource(scratchdet.recipe))
     for group in (node for node in module.body if isinstance(node, ast.ClassDef)):
-        for entry, following in pairwise(group.body):
+        for entry, following in zip_longest(group.body, group.body[1:]):
             if isinstance(entry, ast.AnnAssign) and group.name != "Recipe":
                 said = isinstance(following, ast.Expr) and ast.literal_eval(following.value)
                 assert said, f"{group.name}.{entry.target.id}"

@@ -1,0 +1,132 @@
+"""The layers that every network is made of."""
+
+import pytest
+import torch
+from torch import nn
+
+from scratchdet.models.backbones.resnet import PreActivationBlock, RootResNet
+from scratchdet.models.backbones.vgg import VGG16
+from scratchdet.models.layers import L2Norm, at_least, conv, initialise, make_norm, pre_activation
+
+NORMS = ("none", "batch", "group")
+
+
+def test_every_norm_keeps_the_shape():
+    features = torch.randn(2, 12, 5, 3)
+    for norm, kind in zip(NORMS, (nn.Identity, nn.BatchNorm2d, nn.GroupNorm), strict=True):
+        layer = make_norm(norm, 12)
+        assert type(layer) is kind
+        assert layer(features).shape == features.shape
+
+
+@pytest.mark.parametrize(("channels", "groups"), [(64, 32), (48, 16), (7, 1), (512, 32)])
+def test_groups_divide_the_channels(channels, groups):
+    assert make_norm("group", channels).num_groups == groups
+
+
+def test_a_group_norm_of_one_group_takes_all_channels():
+    assert make_norm("group", 63, groups=1).num_groups == 1
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_a_convolution_has_a_bias_only_without_a_norm(norm):
+    assert (conv(3, 8, 3, norm=norm)[0].bias is None) == (norm != "none")
+
+
+@pytest.mark.parametrize(
+    ("kernel", "choices", "size"),
+    [
+        (3, {}, (9, 7)),
+        (1, {}, (9, 7)),
+        (3, {"dilation": 6}, (9, 7)),
+        (3, {"stride": 2}, (5, 4)),
+        (3, {"padding": 0}, (7, 5)),
+    ],
+)
+def test_convolutions_keep_the_size_unless_told_otherwise(kernel, choices, size):
+    layer = conv(2, 4, kernel, norm="none", **choices)
+    assert layer(torch.randn(1, 2, 9, 7)).shape == (1, 4, *size)
+
+
+def test_a_convolution_is_rectified():
+    assert conv(2, 4, 3, norm="batch")(torch.randn(2, 2, 9, 7)).min() == 0
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_pre_activation_leaves_its_input_alone(norm):
+    features = torch.randn(2, 8, 4, 4)
+    before = features.clone()
+    assert pre_activation(8, norm)(features).min() == 0
+    assert torch.equal(features, before)
+
+
+def test_l2_norm_scales_every_location_to_the_learned_length():
+    layer = L2Norm(4)
+    result = layer(torch.randn(2, 4, 3, 5))
+    torch.testing.assert_close(result.norm(dim=1), torch.full((2, 3, 5), 20.0))
+    by_hand = layer(torch.tensor([3.0, 0.0, 4.0, 0.0]).reshape(1, 4, 1, 1))
+    torch.testing.assert_close(by_hand.flatten(), torch.tensor([12.0, 0.0, 16.0, 0.0]))
+
+
+def test_l2_norm_of_nothing_is_zero_and_teaches_nothing_wild():
+    features = torch.zeros(1, 4, 2, 2, requires_grad=True)
+    result = L2Norm(4)(features)
+    result.sum().backward()
+    assert torch.count_nonzero(result) == 0
+    assert torch.isfinite(features.grad).all()
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"), [((1, 1), (3, 3)), ((2, 5), (3, 5)), ((3, 3), (3, 3)), ((9, 4), (9, 4))]
+)
+def test_small_maps_are_padded_with_zeros_below_and_on_the_right(size, expected):
+    features = torch.ones(1, 2, *size)
+    padded = at_least(features, 3)
+    assert padded.shape == (1, 2, *expected)
+    assert torch.equal(padded[..., : size[0], : size[1]], features)
+    assert padded.sum() == features.sum()
+
+
+@pytest.mark.parametrize(("gain", "deviation"), [("relu", 1 / 24), ("linear", 1 / 24)])
+def test_weights_have_the_published_spread_and_biases_are_zero(gain, deviation):
+    # He: sqrt(2 / fan_in); Glorot: sqrt(2 / (fan_in + fan_out)). 1152 and 2 x 576 give 1/24 both.
+    torch.manual_seed(0)
+    channels = (128, 64) if gain == "relu" else (64, 64)
+    layer = nn.Sequential(nn.Conv2d(*channels, 3), nn.BatchNorm2d(64))
+    nn.init.ones_(layer[0].bias)
+    initialise(layer, gain=gain)
+    assert layer[0].weight.std().item() == pytest.approx(deviation, rel=0.02)
+    assert abs(layer[0].weight.mean().item()) < deviation / 50
+    assert torch.count_nonzero(layer[0].bias) == 0
+    assert (layer[1].weight == 1).all()
+
+
+def test_a_residual_block_without_residual_passes_its_input_on():
+    features = torch.randn(2, 6, 7, 5)
+    for padding, expected in ((1, features), (0, features[..., 1:-1, 1:-1])):
+        block = PreActivationBlock(6, 6, norm="batch", padding=padding)
+        nn.init.zeros_(block.residual[-1].weight)
+        assert torch.equal(block(features), expected)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_a_residual_block_changes_shape_by_its_shortcut(norm):
+    block = PreActivationBlock(6, 10, norm=norm, stride=2)
+    features = torch.randn(2, 6, 7, 5)
+    before = features.clone()
+    assert block(features).shape == (2, 10, 4, 3)
+    assert torch.equal(features, before)
+
+
+def test_the_root_keeps_the_resolution_of_the_image():
+    network = RootResNet(5, root=4, widths=(4, 6, 8, 10), blocks=(1, 1, 1, 1), norm="batch")
+    images = torch.randn(1, 5, 64, 96)
+    assert network.root(images).shape == (1, 4, 64, 96)
+    assert [tuple(map_.shape) for map_ in network(images)] == [(1, 8, 8, 12), (1, 10, 4, 6)]
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_conv4_3_is_l2_normalised_only_without_a_norm(norm):
+    with torch.device("meta"):
+        scale = VGG16(norm=norm).scale
+    assert isinstance(scale, L2Norm) == (norm == "none")
