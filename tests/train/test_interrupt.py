@@ -1,0 +1,62 @@
+"""Signals become a request to stop."""
+
+import contextlib
+import os
+import signal
+import threading
+
+import pytest
+
+from scratchdet.train.interrupt import catching_interrupts
+
+
+def send(number: int) -> None:
+    os.kill(os.getpid(), number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_asks_to_stop_and_does_nothing_else(number):
+    with catching_interrupts() as asked:
+        assert not asked()
+        send(number)
+        assert asked()
+        assert asked()
+
+
+def test_a_second_ctrl_c_stops_at_once():
+    with catching_interrupts() as asked:
+        send(signal.SIGINT)
+        assert asked()
+        with pytest.raises(KeyboardInterrupt):
+            send(signal.SIGINT)
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_afterwards_signals_do_what_they_did_before(stopped):
+    def handler(number, frame):
+        raise AssertionError("not to be called")
+
+    kept = signal.signal(signal.SIGTERM, handler)
+    try:
+        before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+        with contextlib.suppress(ZeroDivisionError), catching_interrupts():
+            if stopped:
+                send(signal.SIGTERM)
+            raise ZeroDivisionError
+        assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == before
+    finally:
+        signal.signal(signal.SIGTERM, kept)
+
+
+def test_outside_the_main_thread_nothing_is_caught_and_nothing_fails():
+    answers = []
+    before = signal.getsignal(signal.SIGTERM)
+
+    def work():
+        with catching_interrupts() as asked:
+            answers.append((asked(), signal.getsignal(signal.SIGTERM) is before))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert answers == [(False, True)]
