@@ -77,7 +77,7 @@ class Detector(nn.Module):
         # A view: the channels stay last in memory, where convolutions are fastest.
         return scaled.permute(0, 3, 1, 2)
 
-    @torch.inference_mode()
+    @torch.no_grad()  # not inference_mode: priors kept from it could not be trained with
     def predict(
         self,
         images: Sequence[np.ndarray],

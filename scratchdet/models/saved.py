@@ -53,21 +53,30 @@ def load_model(path: Path | str) -> Detector:
     """
     file = find_model(Path(path))
     metadata = read_metadata(file)
-    built_as = json.loads(metadata["model"])
-    if "input_size" in built_as:
-        built_as["input_size"] = tuple(built_as["input_size"])
-    detector = create_model(**built_as, classes=json.loads(metadata["classes"]))
+    try:
+        detector = _rebuild(metadata)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{file} describes a network that this version cannot build: {error!r}"
+        ) from error
     with safe_open(file, framework="pt") as stored:
         weights = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
     try:
         detector.load_state_dict(weights)
     except RuntimeError as error:
-        raise ValueError(
-            f"{file}: its weights are not those of {built_as['name']}: {error}"
-        ) from error
+        raise ValueError(f"{file}: its weights are not those of its network: {error}") from error
+    return detector.eval()
+
+
+def _rebuild(metadata: Mapping[str, str]) -> Detector:
+    """The untrained detector that the metadata describes."""
+    built_as = json.loads(metadata["model"])
+    if "input_size" in built_as:
+        built_as["input_size"] = tuple(built_as["input_size"])
+    detector = create_model(**built_as, classes=json.loads(metadata["classes"]))
     detector.mean = torch.tensor(json.loads(metadata["mean"]))
     detector.std = torch.tensor(json.loads(metadata["std"]))
-    return detector.eval()
+    return detector
 
 
 def read_metadata(file: Path) -> dict[str, str]:
