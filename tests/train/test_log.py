@@ -1,0 +1,131 @@
+"""What a run writes down, and what it says."""
+
+import io
+import json
+import math
+
+import pytest
+from rich.console import Console
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from scratchdet.train import log as log_module
+from scratchdet.train.log import RunLog, read_log
+
+FIGURES = {
+    "loss": 3.5,
+    "classification": 2.0,
+    "localisation": 1.5,
+    "matched": 4,
+    "lr": 0.01,
+    "gradient_norm": 7.25,
+    "images_per_second": 12.0,
+}
+
+
+def printed() -> Console:
+    return Console(file=io.StringIO(), width=200)
+
+
+def run_log(folder, *, start=0, steps=10, console=None) -> RunLog:
+    return RunLog(folder, start=start, steps=steps, console=console or printed())
+
+
+def evaluation(ap50: float) -> dict[str, object]:
+    return {"protocol": "voc", "ap50": None if math.isnan(ap50) else ap50}
+
+
+def test_a_log_that_is_not_there_has_no_records(tmp_path):
+    assert read_log(tmp_path / "log.jsonl") == []
+
+
+def test_a_last_line_that_was_cut_off_is_left_out(tmp_path):
+    path = tmp_path / "log.jsonl"
+    path.write_text('{"step": 1}\n{"step": 2}\n{"ste')
+    assert read_log(path) == [{"step": 1}, {"step": 2}]
+
+
+def test_records_are_written_as_they_come(tmp_path):
+    with run_log(tmp_path) as log:
+        log.record(1, FIGURES)
+        assert read_log(log.path) == [{"step": 1, **FIGURES}]
+        log.evaluation(1, evaluation(0.5), best=True)
+    assert read_log(tmp_path / "log.jsonl") == [
+        {"step": 1, **FIGURES},
+        {"step": 1, "evaluation": evaluation(0.5)},
+    ]
+
+
+def test_steps_after_the_one_resumed_from_are_removed(tmp_path):
+    with run_log(tmp_path) as log:
+        for step in range(1, 6):
+            log.record(step, FIGURES)
+            log.evaluation(step, evaluation(step / 10), best=True)
+    with (tmp_path / "log.jsonl").open("a") as file:
+        file.write('{"step": 6, "lo')
+    with run_log(tmp_path, start=3) as log:
+        assert log.ap50 == 0.3
+        log.record(4, FIGURES)
+    records = read_log(tmp_path / "log.jsonl")
+    assert [record["step"] for record in records] == [1, 1, 2, 2, 3, 3, 4]
+
+
+def test_a_run_from_the_start_begins_an_empty_log(tmp_path):
+    with run_log(tmp_path) as log:
+        log.record(1, FIGURES)
+    with run_log(tmp_path) as log:
+        assert read_log(log.path) == []
+        assert log.ap50 is None
+
+
+def test_an_undefined_figure_is_null_in_the_file_and_words_on_the_screen(tmp_path):
+    console = printed()
+    with run_log(tmp_path, console=console) as log:
+        log.evaluation(4, evaluation(math.nan), best=False)
+    line = (tmp_path / "log.jsonl").read_text()
+    assert json.loads(line)["evaluation"]["ap50"] is None
+    assert console.file.getvalue() == "step 4/10  validation AP50 not defined: no objects\n"
+
+
+def test_the_best_so_far_is_said(tmp_path):
+    console = printed()
+    with run_log(tmp_path, console=console) as log:
+        log.evaluation(4, evaluation(0.25), best=True)
+        log.evaluation(8, evaluation(0.2), best=False)
+    assert console.file.getvalue().splitlines() == [
+        "step 4/10  validation AP50 0.2500  (best so far)",
+        "step 8/10  validation AP50 0.2000",
+    ]
+
+
+@pytest.mark.parametrize(("every", "lines"), [(0.0, 3), (3600.0, 0)])
+def test_without_a_terminal_a_line_comes_every_half_minute(tmp_path, monkeypatch, every, lines):
+    monkeypatch.setattr(log_module, "PLAIN_EVERY", every)
+    console = printed()
+    with run_log(tmp_path, console=console) as log:
+        for step in (1, 2, 3):
+            log.record(step, FIGURES)
+    text = console.file.getvalue()
+    assert text.count("\n") == lines
+    if lines:
+        assert "step 3/10  loss 3.500 (class 2.000, box 1.500)  lr 0.0100  gradient 7.25" in text
+
+
+def test_in_a_terminal_the_step_is_drawn(tmp_path):
+    console = Console(file=io.StringIO(), width=200, force_terminal=True)
+    with run_log(tmp_path, console=console) as log:
+        log.record(4, FIGURES)
+        log.advance(5)
+    assert "step 5/10" in console.file.getvalue()
+    assert "loss 3.500" in console.file.getvalue()
+
+
+def test_tensorboard_has_the_figures_of_the_run_and_none_of_the_removed_steps(tmp_path):
+    with run_log(tmp_path) as log:
+        for step in (1, 2, 3):
+            log.record(step, {**FIGURES, "loss": float(step)})
+        log.evaluation(2, evaluation(0.5), best=True)
+    with run_log(tmp_path, start=2) as log:
+        log.record(3, {**FIGURES, "loss": 30.0})
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [(e.step, e.value) for e in events.Scalars("train/loss")] == [(1, 1), (2, 2), (3, 30)]
+    assert [(e.step, e.value) for e in events.Scalars("val/ap50")] == [(2, 0.5)]
