@@ -59,7 +59,7 @@ class SampleOrder:
 def collate(samples: Sequence[Sample]) -> tuple[Tensor, Targets]:
     """Images stacked, objects padded to the image with most of them (none at all is fine)."""
     images = torch.from_numpy(np.stack([sample.image for sample in samples]))
-    most = max((len(sample.boxes) for sample in samples), default=0)
+    most = max(len(sample.boxes) for sample in samples)
     boxes = torch.zeros(len(samples), most, 4)
     labels = torch.full((len(samples), most), -1)
     ignore = torch.zeros(len(samples), most, dtype=torch.bool)

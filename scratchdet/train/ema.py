@@ -22,8 +22,6 @@ class AveragedWeights:
     def update(self, detector: Detector, updates: int) -> None:
         """Moves the average towards `detector`; `updates`: how many there were before."""
         weight = 1 - min(self.decay, (1 + updates) / (10 + updates))
-        if self.decay == 0:
-            weight = 1.0
         trained = detector.state_dict()
         for name, average in self.detector.state_dict().items():
             if average.is_floating_point():

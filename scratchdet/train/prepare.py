@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -85,7 +86,8 @@ def prepare(recipe: DataRecipe, *, seed: int, threads: int, console: Console) ->
             recipe.path, split=name, on_bad_box=recipe.on_bad_box, classes=train.classes
         )
         data = _survey(annotated, threads=threads, channels=channels, console=console).data
-        if shared := set(data.ids) & set(train.ids):
+        # By file: the ids of COCO and YOLO may begin anew in every split.
+        if shared := set(data.paths) & set(train.paths):
             raise DataError(
                 f"{len(shared)} images of {name} are also trained on ({min(shared)}, ...): a "
                 f"figure from them would mean nothing. Choose another split for {use}, or "
@@ -97,14 +99,16 @@ def prepare(recipe: DataRecipe, *, seed: int, threads: int, console: Console) ->
     val = another(val_split, "validation") if val_split else None
     test = another(recipe.test_split, "test") if recipe.test_split else None
     problems = [part.problems for part in (train, val, test) if part is not None]
-    if recipe.val_split == NO_VALIDATION:
+    if recipe.val_split == NO_VALIDATION or (val is None and len(train) == 1):
         notes.append("no validation: the last model is the result")
-    elif val is None and len(train) > 1:
+    elif val is None:
         train, val = hold_out(train, recipe.hold_out, seed=seed)
         notes.append(
             f"there is no validation split: {len(val)} of the training images are held out for it, "
             f"always the same ones, and {len(train)} are left (--data.hold-out)"
         )
+    if recipe.ignored == "object":
+        train = replace(train, ignore=np.zeros_like(train.ignore))
     return Prepared(
         train=train,
         val=val,
@@ -144,7 +148,8 @@ def write_problems(problems: Sequence[Problem], path: Path) -> None:
 def fingerprint(data: DetectionData) -> str:
     """A short hash of what is annotated: a resumed run must go on with the same data."""
     digest = hashlib.sha256("\0".join(data.classes).encode())
-    for column in (data.ids.text, data.ids.offsets, data.offsets, data.boxes, data.labels):
+    images = (data.ids.text, data.ids.offsets, data.sizes, data.offsets)
+    for column in (*images, data.boxes, data.labels, data.ignore):
         digest.update(np.ascontiguousarray(column).tobytes())
     return digest.hexdigest()[:16]
 
