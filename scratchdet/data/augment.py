@@ -87,12 +87,12 @@ def mild(size: tuple[int, int], mean: np.ndarray) -> tuple[Augmentation, ...]:
 
 
 def ssd_any_up(size: tuple[int, int], mean: np.ndarray) -> tuple[Augmentation, ...]:
-    """`ssd` in all eight orientations: for images without up and down (microscopy, aerial)."""
+    """`ssd` in all orientations: for images without up and down (microscopy, aerial)."""
     return any_up(ssd(size, mean))
 
 
 def mild_any_up(size: tuple[int, int], mean: np.ndarray) -> tuple[Augmentation, ...]:
-    """`mild` in all eight orientations: for images without up and down (microscopy, aerial)."""
+    """`mild` in all orientations: for images without up and down (microscopy, aerial)."""
     return any_up(mild(size, mean))
 
 
@@ -107,10 +107,7 @@ def mild_no_mirror(size: tuple[int, int], mean: np.ndarray) -> tuple[Augmentatio
 
 
 def any_up(steps: tuple[Augmentation, ...]) -> tuple[Augmentation, ...]:
-    """`steps`, which mirror, in all eight orientations with equal chance.
-
-    Transposing comes first, because the result still has to be resized to (height, width).
-    """
+    """`steps`, which mirror, in all eight orientations with equal chance (four, if not square)."""
     return (transpose, *steps, upend)
 
 

@@ -215,8 +215,13 @@ def upend(sample: Sample, rng: np.random.Generator) -> Sample:
 
 
 def transpose(sample: Sample, rng: np.random.Generator) -> Sample:
-    """`sample`, or by chance the image with rows and columns exchanged: (W, H, C)."""
-    if rng.random() >= FLIP_PROBABILITY:
+    """`sample`, or by chance a square image with rows and columns exchanged.
+
+    An oblong image stays as it is: resized to the network's input it would be squeezed the other
+    way round than all images that the network is going to see.
+    """
+    height, width = sample.image.shape[:2]
+    if rng.random() >= FLIP_PROBABILITY or height != width:
         return sample
     return replace(
         sample,

@@ -9,7 +9,7 @@ def nano() -> Recipe:
         Recipe(),
         model={"name": "scratchdet_nano", "input_size": (160, 160)},
         data={"augment": "ssd", "batch": 16},
-        optim={"lr": 0.05, "ema": 0.998},
+        optim={"lr": 0.15, "ema": 0.998},
         schedule={
             "steps": 4_000,
             "warmup_steps": 100,

@@ -1,9 +1,11 @@
 """From a recipe's values to the objects that the loop works with."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from scratchdet.data.augment import PRESETS
@@ -100,8 +102,11 @@ def batches_from(recipe: Recipe, prepared: Prepared, *, start: int) -> Iterator[
         raise RecipeError(
             f"data.augment is {recipe.data.augment!r}; choose from {', '.join(PRESETS)}"
         )
+    train = prepared.train
+    if recipe.data.ignored == "object":
+        train = replace(train, ignore=np.zeros_like(train.ignore))
     samples = TrainingSamples(
-        prepared.train,
+        train,
         PRESETS[recipe.data.augment](recipe.model.input_size, prepared.mean),
         channels=prepared.channels,
         seed=recipe.run.seed,

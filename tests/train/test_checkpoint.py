@@ -1,0 +1,108 @@
+"""A checkpoint gives back, bit for bit, what was saved, or says why it cannot."""
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from scratchdet.models.zoo import create_model
+from scratchdet.train.checkpoint import Progress, load_checkpoint, save_checkpoint
+from scratchdet.train.ema import AveragedWeights
+from scratchdet.train.optim import make_sgd
+
+PROGRESS = Progress(step=7, best=0.125, seconds=3.5, scale=1024.0, data="0123456789abcdef")
+
+
+def parts(*, seed: int, steps: int = 0, classes: int = 2):
+    """Detector, average and optimiser after some steps on noise."""
+    torch.manual_seed(seed)
+    detector = create_model("scratchdet_nano", classes, input_size=64)
+    detector = detector.to(memory_format=torch.channels_last).train()
+    ema = AveragedWeights(detector, 0.5)
+    optimiser = make_sgd(detector, lr=0.01, momentum=0.9, weight_decay=5e-4)
+    for step in range(steps):
+        raw = detector(torch.randn(2, 3, 64, 64))
+        optimiser.zero_grad()
+        (raw.logits.square().mean() + raw.offsets.square().mean()).backward()
+        optimiser.step()
+        ema.update(detector, step)
+    return {"detector": detector, "ema": ema, "optimiser": optimiser}
+
+
+def momenta(training) -> list[torch.Tensor]:
+    state = training["optimiser"].state
+    return [state[parameter]["momentum_buffer"] for parameter in training["detector"].parameters()]
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return parts(seed=0, steps=2)
+
+
+@pytest.fixture(scope="module")
+def saved(trained, tmp_path_factory):
+    path = tmp_path_factory.mktemp("run") / "last" / "checkpoint.safetensors"
+    save_checkpoint(path, PROGRESS, **trained)
+    return path
+
+
+def test_weights_average_momentum_and_progress_come_back_bit_for_bit(trained, saved):
+    fresh = parts(seed=1)
+    assert load_checkpoint(saved, **fresh) == PROGRESS
+    for one, other in (
+        (trained["detector"].state_dict(), fresh["detector"].state_dict()),
+        (trained["ema"].detector.state_dict(), fresh["ema"].detector.state_dict()),
+    ):
+        assert one.keys() == other.keys()
+        assert all(torch.equal(one[name], other[name]) for name in one)
+    assert all(map(torch.equal, momenta(trained), momenta(fresh)))
+    assert any(momentum.any() for momentum in momenta(fresh))
+
+
+def test_momentum_lies_in_memory_as_its_parameter_does(saved):
+    fresh = parts(seed=1)
+    load_checkpoint(saved, **fresh)
+    for parameter, momentum in zip(fresh["detector"].parameters(), momenta(fresh), strict=True):
+        assert momentum.stride() == parameter.stride()
+
+
+def test_a_training_without_a_step_has_no_momentum_and_can_be_saved(tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    save_checkpoint(path, Progress(), **parts(seed=0))
+    fresh = parts(seed=1)
+    assert load_checkpoint(path, **fresh) == Progress()
+    assert not fresh["optimiser"].state
+
+
+def test_a_damaged_file_is_named(saved, tmp_path):
+    broken = tmp_path / "broken.safetensors"
+    broken.write_bytes(saved.read_bytes()[:-1000])
+    with pytest.raises(ValueError, match=r"broken\.safetensors cannot be resumed from"):
+        load_checkpoint(broken, **parts(seed=1))
+
+
+def test_a_checkpoint_of_another_network_is_refused(saved):
+    with pytest.raises(ValueError, match="cannot be resumed from"):
+        load_checkpoint(saved, **parts(seed=1, classes=3))
+
+
+def test_a_file_without_progress_is_refused(saved, tmp_path):
+    stripped = tmp_path / "stripped.safetensors"
+    save_file(load_file(saved), stripped)
+    with pytest.raises(ValueError, match="cannot be resumed from"):
+        load_checkpoint(stripped, **parts(seed=1))
+
+
+def test_saving_that_fails_leaves_the_old_checkpoint(trained, tmp_path, monkeypatch):
+    path = tmp_path / "checkpoint.safetensors"
+    save_checkpoint(path, PROGRESS, **trained)
+    before = path.read_bytes()
+
+    def fail(tensors, file, metadata):
+        file.write_bytes(b"half of it")
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("scratchdet.train.checkpoint.save_file", fail)
+    with pytest.raises(OSError, match="no space"):
+        save_checkpoint(path, PROGRESS._replace(step=8), **trained)
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["checkpoint.safetensors"]
