@@ -66,6 +66,8 @@ def load_checkpoint(
         ema.detector.load_state_dict(_part(tensors, "ema."))
     except (SafetensorError, RuntimeError) as error:
         raise ValueError(f"{path} cannot be resumed from: {error}") from error
+    if "progress" not in metadata:
+        raise ValueError(f"{path} cannot be resumed from: it was not written as a checkpoint")
     momentum = _part(tensors, "momentum.")
     for name, parameter in detector.named_parameters():
         if name in momentum:

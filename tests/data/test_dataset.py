@@ -30,7 +30,7 @@ def same(one, two) -> bool:
 
 
 def test_an_image_without_objects_is_a_sample(data):
-    sample = samples(data)[0, 1]
+    sample = samples(data, "none")[0, 1]
     assert sample.boxes.shape == (0, 4)
     assert sample.labels.shape == sample.ignore.shape == (0,)
     assert sample.image.shape == (48, 32, 3)

@@ -13,7 +13,7 @@ from rich.console import Console
 from scratchdet.data.formats import read_data
 from scratchdet.data.voc_write import write_voc
 from scratchdet.recipe import DataRecipe
-from scratchdet.structures import DataError, Problem
+from scratchdet.structures import DataError, Problem, Strings
 from scratchdet.train.prepare import choose_splits, fingerprint, prepare, write_problems
 
 
@@ -79,6 +79,7 @@ def splits_of(path, **choices):
         ({"trainval": range(6), "test": range(6, 8)}, ("trainval", None)),
         ({"train": range(4), "valid": range(4, 6)}, ("train", "valid")),
         ({"train2017": range(4), "val2017": range(4, 6)}, ("train2017", "val2017")),
+        ({"train2012": range(4), "trainval2012": range(6)}, ("train2012", None)),
         ({"mine": range(4)}, ("mine", None)),
     ],
 )
@@ -284,5 +285,6 @@ def test_the_fingerprint_depends_on_everything_annotated_and_on_nothing_else(voc
         data.subset([0, 1, 2]),
         data.subset([1, 0, 2, 3]),
         replace(data, classes=("a", "c")),
+        replace(data, ids=Strings(["000", "001", "002", "00x"])),
     ]
     assert len({fingerprint(other) for other in (data, *others)}) == len(others) + 1
