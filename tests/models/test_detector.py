@@ -97,6 +97,18 @@ def test_a_detection_is_found_where_its_prior_lies_in_the_image():
     assert found.labels.tolist() == [1]
 
 
+def test_the_network_sees_the_whole_image_the_right_way_up():
+    detector, seen = nano(), []
+    detector.register_forward_pre_hook(lambda module, images: seen.append(images[0]))
+    picture = np.zeros((2 * SIZE[0], SIZE[1], 3), np.uint8)
+    picture[: SIZE[0], : SIZE[1] // 2] = 255  # white is the upper left quarter
+    detector.predict([picture])
+    white = torch.zeros(*SIZE, dtype=torch.bool)
+    white[: SIZE[0] // 2, : SIZE[1] // 2] = True
+    # But for the edge, which is blurred.
+    assert ((seen[0] > 0) != white).float().mean() < 0.02
+
+
 def test_a_grey_image_may_lack_its_axis_of_channels():
     detector = nano(in_channels=1)
     grey = image(40, 50, channels=None)

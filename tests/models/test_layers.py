@@ -6,7 +6,15 @@ from torch import nn
 
 from scratchdet.models.backbones.resnet import PreActivationBlock, RootResNet
 from scratchdet.models.backbones.vgg import VGG16
-from scratchdet.models.layers import L2Norm, at_least, conv, initialise, make_norm, pre_activation
+from scratchdet.models.layers import (
+    OUTPUT_GAIN,
+    L2Norm,
+    at_least,
+    conv,
+    initialise,
+    make_norm,
+    pre_activation,
+)
 
 NORMS = ("none", "batch", "group")
 
@@ -92,13 +100,21 @@ def test_weights_have_the_published_spread_and_biases_are_zero(gain, deviation):
     # He: sqrt(2 / fan_in); Glorot: sqrt(2 / (fan_in + fan_out)). 1152 and 2 x 576 give 1/24 both.
     torch.manual_seed(0)
     channels = (128, 64) if gain == "relu" else (64, 64)
-    layer = nn.Sequential(nn.Conv2d(*channels, 3), nn.BatchNorm2d(64))
-    nn.init.ones_(layer[0].bias)
+    layer = nn.Conv2d(*channels, 3)
+    nn.init.ones_(layer.bias)
     initialise(layer, gain=gain)
-    assert layer[0].weight.std().item() == pytest.approx(deviation, rel=0.02)
-    assert abs(layer[0].weight.mean().item()) < deviation / 50
-    assert torch.count_nonzero(layer[0].bias) == 0
-    assert (layer[1].weight == 1).all()
+    assert layer.weight.std().item() == pytest.approx(deviation, rel=0.02)
+    assert abs(layer.weight.mean().item()) < deviation / 50
+    assert torch.count_nonzero(layer.bias) == 0
+
+
+@pytest.mark.parametrize("norm", ["batch", "group"])
+def test_norms_start_as_the_identity_but_those_of_predictors_start_small(norm):
+    for gain, weight in (("relu", 1.0), ("linear", OUTPUT_GAIN)):
+        layer = make_norm(norm, 64)
+        initialise(layer, gain=gain)
+        assert torch.equal(layer.weight, torch.full((64,), weight))
+        assert torch.count_nonzero(layer.bias) == 0
 
 
 def test_a_residual_block_without_residual_passes_its_input_on():
