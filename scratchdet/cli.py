@@ -12,7 +12,7 @@ import tyro
 from rich.console import Console
 from tyro.conf import Positional
 
-from scratchdet.cli_train import RUNS, say_what_is_where, train
+from scratchdet.cli_train import RUNS, description, say_what_is_where, train
 from scratchdet.recipe import differing, to_toml
 from scratchdet.recipes import RECIPES, load_recipe
 from scratchdet.terminal import progress_bar, say
@@ -48,7 +48,7 @@ def evaluate(
     from scratchdet.evaluation import run
     from scratchdet.models.saved import load_model
     from scratchdet.train.device import choose_device
-    from scratchdet.train.results import metrics_table
+    from scratchdet.train.results import show_metrics
 
     console = Console(stderr=json)
     detector = load_model(model).to(choose_device(device))
@@ -64,7 +64,7 @@ def evaluate(
     if json:
         print(dumps({"split": chosen, **metrics.to_json()}, indent=2))
     else:
-        console.print(metrics_table(metrics, title=f"{chosen or 'all'}: {len(images)} images"))
+        show_metrics(console, metrics, what=chosen or "all images")
     return 0
 
 
@@ -198,7 +198,9 @@ def demo(
 
 def _typed(command: Callable[..., int], name: str) -> Callable[[Sequence[str]], int]:
     """The command with its arguments read from the command line by their types."""
-    return lambda arguments: tyro.cli(command, args=arguments, prog=f"scratchdet {name}")
+    return lambda arguments: tyro.cli(
+        command, args=arguments, prog=f"scratchdet {name}", description=description(command)
+    )
 
 
 COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {

@@ -1,7 +1,8 @@
 """`scratchdet train`: what to train on, and which recipe, with the command line on top of it."""
 
+import inspect
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -47,7 +48,7 @@ class TrainCommand:
     --steps, --lr, --seed, --device.
     """
 
-    data: tyro.conf.Positional[str] = ""
+    data: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="DATA")] = ""
     """The data set."""
     recipe: str = "auto"
     """A name out of `scratchdet recipes`, or a TOML file; auto: by data size and device."""
@@ -62,7 +63,13 @@ class TrainCommand:
 def train(arguments: Sequence[str]) -> int:
     """Train a detector from scratch on your own data."""
     arguments = [_in_full(argument) for argument in arguments]
-    parse = partial(tyro.cli, TrainCommand, prog="scratchdet train", args=arguments)
+    parse = partial(
+        tyro.cli,
+        TrainCommand,
+        prog="scratchdet train",
+        description=description(TrainCommand),
+        args=arguments,
+    )
     command = parse()
     if bool(command.data) == bool(command.resume):
         raise RecipeError("give the data set to train on, or --resume runs/NAME; see --help")
@@ -82,6 +89,11 @@ def train(arguments: Sequence[str]) -> int:
         run_training(command.settings, data=command.data, run_dir=run_dir, console=console)
     say_what_is_where(run_dir, console, data=command.data or command.settings.data.path)
     return 0
+
+
+def description(command: Callable[..., object]) -> str:
+    """What `--help` says: the docstring as it stands, examples and all, up to its arguments."""
+    return inspect.cleandoc(command.__doc__ or "").split("\n\nArgs:")[0]
 
 
 def _in_full(argument: str) -> str:

@@ -5,12 +5,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from jaxtyping import install_import_hook
 
 from scratchdet.recipe import Recipe, differing
 from scratchdet.structures import Sample
 
 install_import_hook(["scratchdet.ops", "scratchdet.models"], "beartype.beartype")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Networks this small are not faster on more, and far slower where other work is going on."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """Batches for training: an endless, seeded stream of images that can be entered at any step."""
 
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -82,7 +83,7 @@ def make_batches(
         num_workers=workers,
         collate_fn=collate,
         pin_memory=pin,
-        worker_init_fn=_single_thread,
+        worker_init_fn=_begin_worker,
         prefetch_factor=4 if workers else None,
     )
     for keys, (images, targets) in zip(order, loader, strict=True):
@@ -95,6 +96,10 @@ def default_workers(device: str) -> int:
     return 1 if device == "cpu" else min(cores, 16)
 
 
-def _single_thread(worker: int) -> None:
+def _begin_worker(worker: int) -> None:
+    # When to stop is for the training process to say: Ctrl-C, `timeout` and batch systems signal
+    # all of its group, and without its workers it could not finish and save the step.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     # One process per core is already all there is; OpenCV would start a thread per core in each.
     cv2.setNumThreads(0)

@@ -21,6 +21,7 @@ from scratchdet.models.saved import find_model, load_model, save_model
 from scratchdet.ops.losses import Losses
 from scratchdet.recipe import Recipe, to_toml
 from scratchdet.structures import DetectionData
+from scratchdet.terminal import say
 from scratchdet.train.checkpoint import Progress
 from scratchdet.train.device import describe_device
 from scratchdet.train.log import RunLog, read_log
@@ -97,7 +98,7 @@ def finish(
     if data is not None:
         detector = load_model(run_dir).to(recipe.run.device)
         metrics = evaluate(detector, data, recipe.run.protocol)
-        console.print(metrics_table(metrics, title=f"{split}: {len(data)} images"))
+        show_metrics(console, metrics, what=split)
         figures = {
             "split": split,
             "model": str(find_model(run_dir).relative_to(run_dir)),
@@ -115,9 +116,14 @@ def finish(
     plot_training(read_log(run_dir / "log.jsonl"), run_dir / "training.png")
 
 
-def metrics_table(metrics: Metrics, *, title: str) -> Table:
-    """The AP of every class, and the mean below."""
-    table = Table(title=f"{title}, AP by {metrics.protocol}", title_justify="left")
+def show_metrics(console: Console, metrics: Metrics, *, what: str) -> None:
+    """Prints the AP of every class, and the mean below."""
+    say(
+        console,
+        f"{what}: {metrics.num_images} images, {metrics.num_objects} objects, "
+        f"protocol {metrics.protocol}",
+    )
+    table = Table()
     table.add_column("class")
     table.add_column("AP", justify="right")
     for name, value in metrics.ap_per_class.items():
@@ -126,7 +132,7 @@ def metrics_table(metrics: Metrics, *, title: str) -> Table:
     if metrics.ap is not None:
         table.add_row("AP50:95", f"{metrics.ap:.4f}")
     table.add_row("AP50", f"{metrics.ap50:.4f}")
-    return table
+    console.print(table)
 
 
 def draw_sheet(detector: Detector, data: DetectionData, path: Path) -> None:
