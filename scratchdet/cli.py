@@ -19,6 +19,7 @@ from scratchdet.terminal import progress_bar, say
 
 NO = 1  # exit status: it ran, and the answer is no
 WRONG_USE = 2  # exit status
+INTERRUPTED = 130  # exit status of a command that Ctrl-C ended, as shells have it
 
 
 def evaluate(
@@ -237,6 +238,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0 if asked else WRONG_USE
     try:
         return COMMANDS[given[0]][0](given[1:])
+    except KeyboardInterrupt:
+        print(f"scratchdet {given[0]}: interrupted", file=sys.stderr)
+        return INTERRUPTED
     except (ValueError, OSError, ImportError, RuntimeError) as error:
         if debug:
             raise

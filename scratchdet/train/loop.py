@@ -16,7 +16,7 @@ from scratchdet.train.checkpoint import Progress, save_checkpoint
 from scratchdet.train.device import AUTOCAST, use_threads
 from scratchdet.train.interrupt import catching_interrupts
 from scratchdet.train.log import RunLog
-from scratchdet.train.optim import learning_rate, set_learning_rate
+from scratchdet.train.optim import set_learning_rate
 from scratchdet.train.prepare import Prepared, fingerprint, prepare, write_problems
 from scratchdet.train.results import (
     explain_non_finite,
@@ -25,7 +25,15 @@ from scratchdet.train.results import (
     step_figures,
     validate,
 )
-from scratchdet.train.setup import Training, batches_from, build, make_loss, resolve, restore
+from scratchdet.train.setup import (
+    Training,
+    batches_from,
+    build,
+    make_loss,
+    make_schedule,
+    resolve,
+    restore,
+)
 
 
 class NonFiniteLoss(RuntimeError):
@@ -91,36 +99,17 @@ def _run(
     console: Console,
 ) -> Progress:
     """All steps from `progress` to the last."""
-    detector, ema, optimiser, scaler = training
-    last = run_dir / "last"
+    detector, ema = training.detector, training.ema
     schedule, began = recipe.schedule, time.monotonic() - progress.seconds
-    loss = make_loss(recipe.optim, detector)
+    loss, rate_at = make_loss(recipe.optim, detector), make_schedule(recipe)
     batches = batches_from(recipe, prepared, start=progress.step)
-
-    def save(progress: Progress) -> None:
-        save_checkpoint(
-            last / "checkpoint.safetensors",
-            progress._replace(scale=scaler.get_scale() if scaler.is_enabled() else 0.0),
-            detector=detector,
-            ema=ema,
-            optimiser=optimiser,
-        )
-        keep_model(ema.detector, last / "model.safetensors", recipe=recipe, step=progress.step)
-
     log = RunLog(run_dir, start=progress.step, steps=schedule.steps, console=console)
     with log, catching_interrupts() as asked_to_stop:
-        since, detector = time.monotonic(), detector.train()
+        since = time.monotonic()
+        detector.train()
         for step, batch in enumerate(batches, start=progress.step):
-            lr = learning_rate(
-                step,
-                highest=recipe.optim.lr,
-                steps=schedule.steps,
-                warmup_steps=schedule.warmup_steps,
-                shape=schedule.shape,
-                drops=schedule.drops,
-                drop_factor=schedule.drop_factor,
-            )
-            set_learning_rate(optimiser, lr)
+            lr = rate_at(step)
+            set_learning_rate(training.optimiser, lr)
             losses, gradient_norm = train_step(
                 training,
                 batch,
@@ -136,14 +125,9 @@ def _run(
             progress = progress._replace(step=done, seconds=time.monotonic() - began)
             log.advance(done)
             if done % schedule.log_every == 0 or done == schedule.steps:
-                rate = recipe.data.batch * schedule.log_every / (time.monotonic() - since)
+                speed = recipe.data.batch * schedule.log_every / (time.monotonic() - since)
                 since = time.monotonic()
-                log.record(
-                    done,
-                    step_figures(
-                        losses, lr=lr, gradient_norm=gradient_norm, images_per_second=rate
-                    ),
-                )
+                log.record(done, step_figures(losses, lr, gradient_norm, speed))
             if _due(done, schedule.evaluate_every, schedule.steps) and prepared.val is not None:
                 progress = validate(
                     recipe, ema.detector, prepared.val, progress=progress, log=log, run_dir=run_dir
@@ -151,9 +135,9 @@ def _run(
                 progress = progress._replace(seconds=time.monotonic() - began)
                 since = time.monotonic()
             if _due(done, schedule.checkpoint_every, schedule.steps):
-                save(progress)
+                _save(recipe, training, progress, run_dir)
             if asked_to_stop() and done < schedule.steps:
-                save(progress)
+                _save(recipe, training, progress, run_dir)
                 raise Interrupted(f"stopped and saved after step {done} of {schedule.steps}")
     return progress
 
@@ -185,6 +169,17 @@ def train_step(
     scaler.step(optimiser)
     scaler.update()
     return losses, gradient_norm
+
+
+def _save(recipe: Recipe, training: Training, progress: Progress, run_dir: Path) -> None:
+    """The checkpoint to resume from, and the model as it is now."""
+    detector, ema, optimiser, scaler = training
+    scale = scaler.get_scale() if scaler.is_enabled() else 0.0
+    path = run_dir / "last" / "checkpoint.safetensors"
+    save_checkpoint(
+        path, progress._replace(scale=scale), detector=detector, ema=ema, optimiser=optimiser
+    )
+    keep_model(ema.detector, path.with_name("model.safetensors"), recipe=recipe, step=progress.step)
 
 
 def _due(done: int, every: int, steps: int) -> bool:

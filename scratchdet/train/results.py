@@ -32,7 +32,7 @@ SHEET_IMAGES = 16
 
 
 def step_figures(
-    losses: Losses, *, lr: float, gradient_norm: Tensor, images_per_second: float
+    losses: Losses, lr: float, gradient_norm: Tensor, images_per_second: float
 ) -> dict[str, float]:
     """The record of one step in the log."""
     return {

@@ -1,7 +1,8 @@
 """From a recipe's values to the objects that the loop works with."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ from scratchdet.recipe import OptimRecipe, Recipe, RecipeError, differing
 from scratchdet.train.checkpoint import Progress, load_checkpoint
 from scratchdet.train.device import choose_device, choose_precision
 from scratchdet.train.ema import AveragedWeights
-from scratchdet.train.optim import make_sgd
+from scratchdet.train.optim import learning_rate, make_sgd
 from scratchdet.train.prepare import Prepared
 
 
@@ -94,6 +95,20 @@ def make_loss(recipe: OptimRecipe, detector: Detector) -> MultiBoxLoss:
         negatives_per_positive=recipe.negatives_per_positive,
         mining=recipe.mining,
         min_negatives=recipe.min_negatives,
+    )
+
+
+def make_schedule(recipe: Recipe) -> Callable[[int], float]:
+    """The learning rate of every step."""
+    schedule = recipe.schedule
+    return partial(
+        learning_rate,
+        highest=recipe.optim.lr,
+        steps=schedule.steps,
+        warmup_steps=schedule.warmup_steps,
+        shape=schedule.shape,
+        drops=schedule.drops,
+        drop_factor=schedule.drop_factor,
     )
 
 
