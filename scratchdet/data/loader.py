@@ -1,7 +1,6 @@
 """Batches for training: an endless, seeded stream of images that can be entered at any step."""
 
 import os
-import signal
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -97,9 +96,8 @@ def default_workers(device: str) -> int:
 
 
 def _begin_worker(worker: int) -> None:
-    # When to stop is for the training process to say: Ctrl-C, `timeout` and batch systems signal
-    # all of its group, and without its workers it could not finish and save the step.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    # Ctrl-C and `timeout` signal the whole process group. In a group of their own the workers live
+    # until the training process, which they end with, has finished and saved its step.
+    os.setpgrp()
     # One process per core is already all there is; OpenCV would start a thread per core in each.
     cv2.setNumThreads(0)
