@@ -105,7 +105,7 @@ def _run(
     batches = batches_from(recipe, prepared, start=progress.step)
     log = RunLog(run_dir, start=progress.step, steps=schedule.steps, console=console)
     with log, catching_interrupts() as asked_to_stop:
-        since = time.monotonic()
+        since, logged = time.monotonic(), progress.step
         detector.train()
         for step, batch in enumerate(batches, start=progress.step):
             lr = rate_at(step)
@@ -118,22 +118,22 @@ def _run(
                 clip_norm=recipe.optim.clip_norm,
             )
             if not torch.isfinite(losses.total):
-                raise NonFiniteLoss(explain_non_finite(step, losses, lr, batch, prepared.train))
+                raise NonFiniteLoss(explain_non_finite(step + 1, losses, lr, batch, prepared.train))
             ema.update(detector, updates=step)
 
             done = step + 1
             progress = progress._replace(step=done, seconds=time.monotonic() - began)
             log.advance(done)
             if done % schedule.log_every == 0 or done == schedule.steps:
-                speed = recipe.data.batch * schedule.log_every / (time.monotonic() - since)
-                since = time.monotonic()
+                speed = recipe.data.batch * (done - logged) / (time.monotonic() - since)
+                since, logged = time.monotonic(), done
                 log.record(done, step_figures(losses, lr, gradient_norm, speed))
             if _due(done, schedule.evaluate_every, schedule.steps) and prepared.val is not None:
                 progress = validate(
                     recipe, ema.detector, prepared.val, progress=progress, log=log, run_dir=run_dir
                 )
                 progress = progress._replace(seconds=time.monotonic() - began)
-                since = time.monotonic()
+                since, logged = time.monotonic(), done
             if _due(done, schedule.checkpoint_every, schedule.steps):
                 _save(recipe, training, progress, run_dir)
             if asked_to_stop() and done < schedule.steps:

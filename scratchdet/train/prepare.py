@@ -26,6 +26,8 @@ class Prepared(NamedTuple):
 
     train: DetectionData
     val: DetectionData | None
+    val_split: str
+    """What `val` is called: the name of the split, or "held out"."""
     test: DetectionData | None
     channels: int
     mean: np.ndarray
@@ -112,6 +114,7 @@ def prepare(recipe: DataRecipe, *, seed: int, threads: int, console: Console) ->
     return Prepared(
         train=train,
         val=val,
+        val_split=val_split or "held out",
         test=test,
         channels=channels,
         mean=surveyed.mean,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from torch import Tensor
 
@@ -52,8 +53,8 @@ def explain_non_finite(
     """What a user needs to find the cause of a loss that is not finite."""
     images = "\n  ".join(data.paths[index] for _, index in batch.keys)
     return (
-        f"the loss is not finite at step {step}: classification {float(losses.classification)}, "
-        f"localisation {float(losses.localisation)}, {int(losses.matched)} priors matched, lr "
+        f"the loss is not finite at step {step}: classification {losses.classification.item()}, "
+        f"localisation {losses.localisation.item()}, {int(losses.matched)} priors matched, lr "
         f"{lr:g}. A smaller --optim.lr, a longer --schedule.warmup-steps or --optim.clip-norm 5 "
         f"usually cure it; if it comes at the same images again, look at their boxes:\n  {images}"
     )
@@ -93,7 +94,7 @@ def finish(
     began = time.monotonic()
     data, split = prepared.test, recipe.data.test_split
     if data is None:
-        data, split = prepared.val, recipe.data.val_split or "held out"
+        data, split = prepared.val, prepared.val_split
     figures: dict[str, Any] = {}
     if data is not None:
         detector = load_model(run_dir).to(recipe.run.device)
@@ -127,7 +128,7 @@ def show_metrics(console: Console, metrics: Metrics, *, what: str) -> None:
     table.add_column("class")
     table.add_column("AP", justify="right")
     for name, value in metrics.ap_per_class.items():
-        table.add_row(name, "no object" if math.isnan(value) else f"{value:.4f}")
+        table.add_row(escape(name), "no object" if math.isnan(value) else f"{value:.4f}")
     table.add_section()
     if metrics.ap is not None:
         table.add_row("AP50:95", f"{metrics.ap:.4f}")
