@@ -56,7 +56,7 @@ class Problem(NamedTuple):
         return f"{self.where}: {self.what} [{self.action}]"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Record:
     """One image as the data set describes it: a view into `DetectionData`, cheap to make."""
 
@@ -73,7 +73,7 @@ class Record:
     """(G,) bool: VOC `difficult`, COCO `iscrowd`. Neither hit nor miss in evaluation."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class DetectionData(Sequence[Record]):
     """A data set, or one split of it: columns for all images, `data[i]` for the `Record` of one.
 
@@ -149,7 +149,7 @@ def from_records(records: Sequence[Record], classes: Sequence[str]) -> Detection
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Sample:
     """One decoded image with its objects, on the way through augmentation."""
 

@@ -96,8 +96,10 @@ class Detector(nn.Module):
         batch = torch.from_numpy(np.stack([self._fit(image, size) for image in images]))
         training = self.training
         self.eval()
-        raw = self(self.normalise(batch.to(self.device)))
-        self.train(training)
+        try:
+            raw = self(self.normalise(batch.to(self.device)))
+        finally:
+            self.train(training)
         return postprocess(
             raw,
             self.priors_for(size),

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 Norm = Literal["none", "batch", "group"]
 
-GROUPS = 32  # Wu and He, Group Normalization, ECCV 2018, section 4.1
+CHANNELS_PER_GROUP = 16  # Wu and He, Group Normalization, ECCV 2018, table 3
 # With a gain of one, normalised outputs start as offsets and logits of unit variance, far from the
 # small ones that are right for most priors, and hundreds of steps go into shrinking them. Our
 # choice; benchmarks/output_gain.py measures it.
@@ -18,15 +18,18 @@ OUTPUT_GAIN = 0.2
 L2_SCALE = 20.0  # Liu et al., ParseNet, and the SSD Caffe release for conv4_3
 
 
-def make_norm(norm: Norm, channels: int, *, groups: int = GROUPS) -> nn.Module:
+def make_norm(norm: Norm, channels: int, *, groups: int | None = None) -> nn.Module:
     """The normalisation for `channels`; "none" is the identity.
 
-    Where `groups` does not divide the channels, their greatest common divisor is taken.
+    groups: of a group norm, if not one for every 16 channels. Not a fixed 32, which would leave two
+    channels to a group in narrow networks: on a map of 1x1 only their signs would survive. Where
+    the groups do not divide the channels, their greatest common divisor is taken.
     """
     if norm == "batch":
         return nn.BatchNorm2d(channels)
     if norm == "group":
-        return nn.GroupNorm(gcd(groups, channels), channels)
+        wanted = groups or max(1, channels // CHANNELS_PER_GROUP)
+        return nn.GroupNorm(gcd(wanted, channels), channels)
     if norm == "none":
         return nn.Identity()
     raise ValueError(f"norm {norm!r} is not known; choose from {', '.join(get_args(Norm))}")

@@ -29,7 +29,8 @@ def postprocess(
     """The detections of each image, best score first, in pixels of `image_sizes` (height, width).
 
     At most `top_per_class` boxes a class enter NMS, so an untrained network, which scores
-    everything, costs no more than a trained one. Boxes are clipped to the image.
+    everything, costs no more than a trained one. Boxes are clipped to the image; those outside it
+    are dropped.
     """
     scores = raw.logits.float().softmax(dim=-1)[..., 1:]
     boxes_norm = decode(raw.offsets.float(), priors)
@@ -55,8 +56,9 @@ def _one_image(
     nms_iou: float,
     keep: int,
 ) -> Detections:
+    inside = (boxes[:, 2:] > boxes[:, :2]).all(dim=1)
     best, prior = scores.topk(min(top_per_class, len(scores)), dim=0)
-    row, label = (best > min_score).nonzero(as_tuple=True)
+    row, label = ((best > min_score) & inside[prior]).nonzero(as_tuple=True)
     candidate_scores, candidate_boxes = best[row, label], boxes[prior[row, label]]
     kept = batched_nms(candidate_boxes, candidate_scores, label, nms_iou)[:keep]
     return Detections(candidate_boxes[kept], candidate_scores[kept], label[kept])

@@ -47,6 +47,13 @@ def resolve(recipe: Recipe) -> Recipe:
 
 
 def build(recipe: Recipe, prepared: Prepared, device: torch.device) -> Training:
+    """The untrained network, its average and its optimiser, on the device."""
+    if recipe.data.batch == 1 and "batch" in (recipe.model.norm_backbone, recipe.model.norm_head):
+        raise RecipeError(
+            "BatchNorm has nothing to normalise over with data.batch 1: the coarsest map has one "
+            "value per channel. Take a larger --batch, or --model.norm-backbone group "
+            "--model.norm-head group"
+        )
     torch.manual_seed(recipe.run.seed)  # of the initial weights
     detector = create_model(
         recipe.model.name,

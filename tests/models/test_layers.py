@@ -27,7 +27,9 @@ def test_every_norm_keeps_the_shape():
         assert layer(features).shape == features.shape
 
 
-@pytest.mark.parametrize(("channels", "groups"), [(64, 32), (48, 16), (7, 1), (512, 32)])
+@pytest.mark.parametrize(
+    ("channels", "groups"), [(7, 1), (24, 1), (48, 3), (56, 1), (64, 4), (512, 32)]
+)
 def test_groups_divide_the_channels(channels, groups):
     assert make_norm("group", channels).num_groups == groups
 
