@@ -45,19 +45,20 @@ def evaluate(
         device: auto, cpu, cuda.
         json: Print the figures as JSON, for scripts.
     """
-    from scratchdet.data.formats import list_splits, read_data
+    from scratchdet.data.formats import list_splits
     from scratchdet.evaluation import run
     from scratchdet.models.saved import load_model
     from scratchdet.train.device import choose_device
+    from scratchdet.train.prepare import shortened, split_called
     from scratchdet.train.results import show_metrics
 
     console = Console(stderr=json)
     detector = load_model(model).to(choose_device(device))
     available = list_splits(data)
-    chosen = split or next((name for name in ("test", "val") if name in available), None)
-    images = read_data(data, split=chosen, classes=detector.classes)
-    for problem in images.problems:
-        say(console, str(problem))
+    chosen = split or split_called(available, "test") or split_called(available, "val")
+    images = run.read_known(data, split=chosen, classes=detector.classes)
+    for line in shortened(images.problems):
+        say(console, line)
     with progress_bar(console, "evaluating") as report:
         metrics = run.evaluate(
             detector, images, protocol, progress=lambda done: report(done, len(images))
@@ -232,10 +233,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given and given[0] == "--version":
         print(version("scratchdet"))
         return 0
-    if not given or given[0] not in COMMANDS:
-        asked = bool(given) and given[0] in ("-h", "--help")
-        print(USAGE, file=sys.stdout if asked else sys.stderr)
-        return 0 if asked else WRONG_USE
+    if not given or given[0] in ("-h", "--help"):
+        print(USAGE, file=sys.stdout if given else sys.stderr)
+        return 0 if given else WRONG_USE
+    if given[0] not in COMMANDS:
+        known = ", ".join(COMMANDS)
+        print(f"scratchdet: no command is called {given[0]!r}; there are {known}", file=sys.stderr)
+        return WRONG_USE
     try:
         return COMMANDS[given[0]][0](given[1:])
     except KeyboardInterrupt:

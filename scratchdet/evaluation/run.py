@@ -59,6 +59,21 @@ def _batches(data: DetectionData, *, channels: int, batch: int) -> Iterator[list
             yield [future.result() for future in current]
 
 
+def read_known(path: Path | str, *, split: str | None, classes: Sequence[str]) -> DetectionData:
+    """The data at `path`, its labels in the order of `classes`, objects of others left out.
+
+    Raises DataError if it has objects, but none of these classes.
+    """
+    data = read_data(path, split=split, classes=classes)
+    dropped = [problem for problem in data.problems if problem.action == "dropped"]
+    if dropped and not data.num_objects:
+        raise DataError(
+            f"{path}: no object to evaluate on, of the classes {', '.join(classes)}. "
+            f"{len(dropped)} were dropped, the first: {dropped[0]}"
+        )
+    return data
+
+
 def evaluate(
     detector: Predictor,
     data: DetectionData | Path | str,
@@ -69,11 +84,10 @@ def evaluate(
 ) -> Metrics:
     """The figures of `protocol` ("voc07", "voc", "coco") on a data set, or on the one at a path.
 
-    Classes are matched by name, in the detector's order. Raises DataError if the data has objects
-    but none of a class that the detector knows.
+    Classes are matched by name, in the detector's order: see `read_known`.
     """
     if not isinstance(data, DetectionData):
-        data = read_data(data, split=split, classes=detector.classes)
+        data = read_known(data, split=split, classes=detector.classes)
     if data.classes != detector.classes:
         raise DataError(
             f"the data has the classes {', '.join(data.classes)} and the detector "

@@ -48,7 +48,9 @@ def choose_splits(recipe: DataRecipe) -> tuple[str | None, str | None]:
     available = list_splits(recipe.path)
     split, val_split = recipe.split or None, recipe.val_split or None
     if available and split is None:
-        split = _called(available, "train", but="trainval") or _called(available, "trainval")
+        split = split_called(available, "train", but="trainval") or split_called(
+            available, "trainval"
+        )
         if split is None and len(available) == 1:
             split = available[0]
         if split is None:
@@ -57,7 +59,7 @@ def choose_splits(recipe: DataRecipe) -> tuple[str | None, str | None]:
                 f"{', '.join(available)}: say --split NAME"
             )
     if val_split is None:
-        val_split = _called(available, "val")
+        val_split = split_called(available, "val")
     return split, None if val_split in (NO_VALIDATION, split) else val_split
 
 
@@ -79,7 +81,7 @@ def prepare(recipe: DataRecipe, *, seed: int, threads: int, console: Console) ->
     if not len(train) or not train.classes:
         lacking = "no usable image" if not len(train) else "no object"
         raise DataError(
-            "\n".join([f"{recipe.path}: {lacking} to train on", *_first(train.problems)])
+            "\n".join([f"{recipe.path}: {lacking} to train on", *shortened(train.problems)])
         )
     notes = [f"training on {split or 'all images'}: {_count(train)}", *train.notes]
 
@@ -129,7 +131,7 @@ def _survey(data: DetectionData, *, threads: int, channels: int | None, console:
         return survey_images(data, threads=threads, channels=channels, progress=report)
 
 
-def _called(available: Sequence[str], name: str, but: str = "\0") -> str | None:
+def split_called(available: Sequence[str], name: str, but: str = "\0") -> str | None:
     """The split called `name`, or the only one whose name begins with it: `train2017`, `valid`."""
     if name in available:
         return name
@@ -137,7 +139,8 @@ def _called(available: Sequence[str], name: str, but: str = "\0") -> str | None:
     return similar[0] if len(similar) == 1 else None
 
 
-def _first(problems: Sequence[Problem], count: int = 10) -> list[str]:
+def shortened(problems: Sequence[Problem], count: int = 10) -> list[str]:
+    """A line for each of the first problems, and one that counts the others."""
     more = [f"... and {len(problems) - count} more"] if len(problems) > count else []
     return [*map(str, problems[:count]), *more]
 
