@@ -46,8 +46,13 @@ def detect_files(
     A picture is called as its file is; where two files share a name, the later gets a number.
     """
     objects, unreadable, taken = 0, [], set[str]()
-    with replacing(out / "detections.jsonl") as temporary, temporary.open("w") as lines:
-        for done, file in enumerate(files, start=1):
+    with (
+        replacing(out / "detections.jsonl") as temporary,
+        # A file name that is not Unicode has lone surrogates in Python; in JSON they are escapes.
+        temporary.open("w", encoding="utf-8", errors="backslashreplace") as lines,
+    ):
+        for done, file in enumerate(files):
+            progress(done, len(files))
             try:
                 image = read_image(file, channels=detector.in_channels)
             except DataError as error:
@@ -59,7 +64,7 @@ def detect_files(
             save_image(picture, out / _free_name(file.stem, taken))
             lines.write(json.dumps(_line(file, found, detector.classes), ensure_ascii=False) + "\n")
             objects += len(scores)
-            progress(done, len(files))
+    progress(len(files), len(files))
     return Summary(len(files) - len(unreadable), objects, tuple(unreadable))
 
 

@@ -25,6 +25,6 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes `path` as UTF-8, completely or not at all."""
+    """Writes `path` as UTF-8, completely or not at all; escapes file names that are not Unicode."""
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")

@@ -8,8 +8,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 def say(console: Console, text: str) -> None:
-    """Prints `text` as it is: no colours guessed, no markup in file names, no lines broken."""
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    """Prints `text` as it is: no colours guessed, no markup in file names, no lines broken.
+
+    File names that are not Unicode are escaped: no terminal can take them.
+    """
+    printable = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    console.print(printable, markup=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager

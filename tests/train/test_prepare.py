@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -269,6 +270,12 @@ def test_the_list_of_problems_counts_them(tmp_path):
     assert (tmp_path / "one.txt").read_text(encoding="utf-8") == (
         "1 problems\nä.xml:3: box 0 has no area [dropped]\n"
     )
+
+
+def test_a_file_name_that_is_not_unicode_can_be_listed(tmp_path):
+    problem = Problem(os.fsdecode(b"caf\xe9.jpg"), "cannot be decoded", "image dropped")
+    write_problems([problem], tmp_path / "problems.txt")
+    assert "caf\\udce9.jpg: cannot be decoded" in (tmp_path / "problems.txt").read_text("utf-8")
 
 
 def changed(data, column: str):
