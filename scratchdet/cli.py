@@ -112,6 +112,10 @@ def detect(
 def models(json: bool = False) -> int:
     """List the networks, untrained: parameters, input, priors.
 
+    Examples:
+      scratchdet models
+      scratchdet models --json
+
     Args:
         json: Print JSON, for scripts.
     """
@@ -173,6 +177,10 @@ def demo(
     Handwritten digits on photographs, 160 x 160, written as an ordinary PASCAL VOC folder; about
     five minutes on two cores. A finished demo is done again from the start, an interrupted one is
     resumed.
+
+    Examples:
+      scratchdet demo
+      scratchdet demo --data-only digits
 
     Args:
         run_dir: The folder of the run; the data goes beside it.

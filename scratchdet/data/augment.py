@@ -50,7 +50,7 @@ def ssd(size: tuple[int, int], mean: np.ndarray) -> tuple[Augmentation, ...]:
     """SSD's training chain (Liu et al. 2016, sections 2.2 and 3.6), as ScratchDet and DSOD use it.
 
     Same distribution as Caffe's, but colours are changed after resizing (fewer pixels), and before
-    the mean is filled in, so that the border is exactly zero for the network.
+    the mean is filled in, so that the border stays what is zero for the network.
     """
     return (
         partial(

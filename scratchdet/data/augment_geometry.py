@@ -95,8 +95,9 @@ def _parts(
 ) -> np.ndarray:
     """(*shape, 4) int64 random windows inside `window`, of at least one pixel."""
     scales = rng.uniform(*scale, size=shape)
-    # The bounds keep both sides within the window.
-    aspects = rng.uniform(*aspect, size=shape).clip(scales**2, scales**-2)
+    # Only aspects that keep both sides within the window are drawn, as in Caffe; clipping the
+    # others would make every fourth crop span the whole width or height.
+    aspects = rng.uniform(np.maximum(aspect[0], scales**2), np.minimum(aspect[1], scales**-2))
     shares = np.stack([scales * np.sqrt(aspects), scales / np.sqrt(aspects)], axis=-1)
     whole = window[2:] - window[:2]
     extent = np.rint(whole * shares).astype(np.int64).clip(1, whole)

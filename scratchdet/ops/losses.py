@@ -34,9 +34,9 @@ class MultiBoxLoss:
     matched prior of the image, so that an image without objects teaches nothing. "minimum" is the
     same for images with objects, but no image gives fewer than `min_negatives`.
 
-    Both terms are divided by the number of matched priors, as in the paper. An image that was
-    given its minimum of negatives counts as the number of matched priors that would have earned
-    it them, so that a batch of empty images weighs as much as any other.
+    Both terms are divided by the number of matched priors, as in the paper. For the classification
+    an image that was given its minimum of negatives counts as the number of matched priors that
+    would have earned it them, so that a batch of empty images weighs as much as any other.
     """
 
     def __init__(
@@ -82,7 +82,8 @@ class MultiBoxLoss:
         wanted = encode(boxes_norm[image, rows[image, prior]], self.priors[prior])
         localisation = F.smooth_l1_loss(offsets[image, prior], wanted, reduction="sum")
         classification = torch.where(positive | hard, cross_entropy, 0.0).sum()
-        return Losses(classification / weight, localisation / weight, positive.sum())
+        matched = positive.sum()
+        return Losses(classification / weight, localisation / matched.clamp(min=1), matched)
 
 
 def hardest(

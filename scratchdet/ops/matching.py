@@ -12,6 +12,7 @@ from torchvision.ops import box_convert, box_iou
 BACKGROUND = -1
 NEUTRAL = -2  # neither object nor background: the prior lies on an ignored object
 THRESHOLD = 0.5  # SSD Caffe release, overlap_threshold
+COVERED = 0.5  # of a prior's area, by an ignored object; our choice
 NONE = -1.0  # below every IoU
 
 
@@ -26,23 +27,42 @@ def match(
     """For every prior the index of its object in 0..G-1, or BACKGROUND, or NEUTRAL.
 
     boxes: xyxy, priors: cxcywh, same units. real: False for rows that only pad the batch.
-    ignore: objects not to be learned; priors that overlap only such ones become NEUTRAL.
+    ignore: objects not to be learned. Priors that would have learned one, and those that lie on
+    one by half of their area (small priors inside a crowd), become NEUTRAL.
     """
     batch, objects, _ = boxes.shape
     if objects == 0:
         return torch.full((batch, len(priors)), BACKGROUND, device=boxes.device)
-    iou = box_iou(boxes.reshape(-1, 4), box_convert(priors, "cxcywh", "xyxy"))
-    iou = iou.reshape(batch, objects, len(priors))
+    priors_xyxy = box_convert(priors, "cxcywh", "xyxy")
+    iou = box_iou(boxes.reshape(-1, 4), priors_xyxy).reshape(batch, objects, len(priors))
     learnable = iou.masked_fill(~(real & ~ignore)[..., None], NONE)
 
     best, matched = learnable.max(dim=1)
     matched = torch.where(best >= threshold, matched, BACKGROUND)
-    on_ignored = iou.masked_fill(~(real & ignore)[..., None], NONE).amax(dim=1) >= threshold
-    matched = torch.where((matched == BACKGROUND) & on_ignored, NEUTRAL, matched)
+    if (real & ignore).any():
+        neutral = _on_ignored(boxes, iou, priors_xyxy, ignored=real & ignore, threshold=threshold)
+        matched = torch.where((matched == BACKGROUND) & neutral, NEUTRAL, matched)
 
     prior_of_object = match_bipartite(learnable)
     image, index = (prior_of_object >= 0).nonzero(as_tuple=True)
     return matched.index_put((image, prior_of_object[image, index]), index)
+
+
+def _on_ignored(
+    boxes: Float[Tensor, "B G 4"],
+    iou: Float[Tensor, "B G P"],
+    priors: Float[Tensor, "P 4"],
+    *,
+    ignored: Bool[Tensor, "B G"],
+    threshold: float,
+) -> Bool[Tensor, "B P"]:
+    """Whether a prior (xyxy) overlaps an ignored object enough, is its best, or lies on it."""
+    low = torch.maximum(boxes[:, :, None, :2], priors[:, :2])
+    high = torch.minimum(boxes[:, :, None, 2:], priors[:, 2:])
+    covered = (high - low).clamp(min=0).prod(dim=-1) / (priors[:, 2:] - priors[:, :2]).prod(dim=-1)
+    best = iou == iou.amax(dim=2, keepdim=True).clamp(min=torch.finfo(iou.dtype).tiny)
+    touched = (iou >= threshold) | best | (covered >= COVERED)
+    return (touched & ignored[..., None]).any(dim=1)
 
 
 def match_bipartite(overlap: Float[Tensor, "B G P"]) -> Int[Tensor, "B G"]:

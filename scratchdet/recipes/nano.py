@@ -24,7 +24,7 @@ def digits() -> Recipe:
     return differing(
         nano(),
         data={"augment": "mild_no_mirror", "test_split": "test"},
-        schedule={"steps": 1_500, "warmup_steps": 50},
+        schedule={"steps": 1_200, "warmup_steps": 50, "evaluate_every": 300},
     )
 
 
@@ -33,6 +33,6 @@ def small_data() -> Recipe:
     return differing(
         nano(),
         model={"input_size": (240, 320)},
-        data={"augment": "ssd"},
-        schedule={"steps": 2_500},
+        data={"augment": "mild"},
+        schedule={"steps": 1_500},
     )

@@ -1,12 +1,10 @@
 """From a recipe's values to the objects that the loop works with."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 
 from scratchdet.data.augment import PRESETS
@@ -124,11 +122,8 @@ def batches_from(recipe: Recipe, prepared: Prepared, *, start: int) -> Iterator[
         raise RecipeError(
             f"data.augment is {recipe.data.augment!r}; choose from {', '.join(PRESETS)}"
         )
-    train = prepared.train
-    if recipe.data.ignored == "object":
-        train = replace(train, ignore=np.zeros_like(train.ignore))
     samples = TrainingSamples(
-        train,
+        prepared.train,
         PRESETS[recipe.data.augment](recipe.model.input_size, prepared.mean),
         channels=prepared.channels,
         seed=recipe.run.seed,

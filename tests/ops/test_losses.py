@@ -65,7 +65,7 @@ def loss_by_loops(raw, targets, *, ratio, minimum):
         priors=GRID,
     ).tolist()
     height, width = SIZE
-    classification = localisation = divisor = 0.0
+    classification = localisation = divisor = matched = 0.0
     for i, of_priors in enumerate(matches):
         negatives, positives = [], 0
         for p, row in enumerate(of_priors):
@@ -91,7 +91,8 @@ def loss_by_loops(raw, targets, *, ratio, minimum):
         count = int(max(minimum, ratio * positives))
         classification += sum(sorted(negatives, reverse=True)[:count])
         divisor += max(minimum, ratio * positives) / ratio
-    return classification / max(divisor, 1.0), localisation / max(divisor, 1.0)
+        matched += positives
+    return classification / max(divisor, 1.0), localisation / max(matched, 1.0)
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -44,10 +44,20 @@ def caffe_match(boxes, priors, *, real, ignore, threshold=0.5):
             overlap = overlaps.get((p, g), 0.0)
             if overlap >= threshold and overlap > best:
                 best, result[p] = overlap, g
-        ignored = [g for g in range(len(boxes)) if real[g] and ignore[g]]
-        if result[p] == BACKGROUND and any(jaccard(prior, boxes[g]) >= threshold for g in ignored):
-            result[p] = NEUTRAL
+        for g in range(len(boxes)):
+            if result[p] == BACKGROUND and real[g] and ignore[g]:
+                overlap = jaccard(prior, boxes[g])
+                best = max(jaccard(other, boxes[g]) for other in priors)
+                if overlap >= threshold or 0 < overlap == best or covered(prior, boxes[g]) >= 0.5:
+                    result[p] = NEUTRAL
     return result
+
+
+def covered(prior, box):
+    """The share of the prior's area that lies on the box."""
+    width = max(0, min(prior[2], box[2]) - max(prior[0], box[0]))
+    height = max(0, min(prior[3], box[3]) - max(prior[1], box[1]))
+    return width * height / ((prior[2] - prior[0]) * (prior[3] - prior[1]))
 
 
 def jaccard(one, other):
@@ -155,8 +165,21 @@ def test_ignored_objects_take_no_prior_from_others():
     assert matched([speck], ROW_OF_PRIORS, ignore=[[False, True]])[0][0] == 0
 
 
-def test_an_ignored_speck_makes_nothing_neutral():
-    assert matched([[[1, 1, 2, 2]]], ROW_OF_PRIORS, ignore=[[True]]) == [[BACKGROUND] * 4]
+def test_an_ignored_speck_makes_its_best_prior_neutral():
+    assert matched([[[1, 1, 2, 2]]], ROW_OF_PRIORS, ignore=[[True]]) == [
+        [NEUTRAL, BACKGROUND, BACKGROUND, BACKGROUND]
+    ]
+
+
+def test_small_priors_inside_an_ignored_crowd_are_neutral():
+    crowd = [[2, -20, 12, 20]]  # half of prior 0, all of 1 and 2, none of 3: IoU at most 0.04
+    assert matched([crowd], ROW_OF_PRIORS, ignore=[[True]]) == [
+        [NEUTRAL, NEUTRAL, NEUTRAL, BACKGROUND]
+    ]
+
+
+def test_an_ignored_object_far_away_makes_nothing_neutral():
+    assert matched([[[90, 90, 95, 95]]], ROW_OF_PRIORS, ignore=[[True]]) == [[BACKGROUND] * 4]
 
 
 @pytest.mark.parametrize("threshold", [0.35, 0.5])
