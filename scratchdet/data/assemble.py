@@ -62,10 +62,15 @@ def assemble(
     data = _joined(dict(zip(parts, checked, strict=True)), chosen)
     names = chain(chosen, *(part.names for part in parts.values()))
     data = replace(data, notes=data.notes + _case_notes(names))
-    bad = [problem for problem in data.problems if problem.action != "kept"]
+    refuse_bad(data.problems, on_bad_box=on_bad_box)
+    return data
+
+
+def refuse_bad(problems: Sequence[Problem], *, on_bad_box: OnBadBox) -> None:
+    """Raises DataError if some of `problems` are no mere remarks, and such are errors."""
+    bad = [problem for problem in problems if problem.action != "kept"]
     if bad and on_bad_box == "error":
         raise DataError(_refusal(bad))
-    return data
 
 
 def _distinct(classes: Sequence[str]) -> tuple[str, ...]:

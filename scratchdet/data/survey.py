@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import cv2
 import numpy as np
 
+from scratchdet.data.assemble import OnBadBox, refuse_bad
 from scratchdet.data.images import read_image, stored_channels
 from scratchdet.structures import DataError, DetectionData, Problem, Record, from_records
 
 ASPECT_TOLERANCE = 0.01
 """Relative. An image that is of another size than annotated but of the same shape within this has
 been resized after annotation, and its boxes are resized with it; any other is a wrong image."""
+
+LEAST_STD = 1.0
+"""Of 255. Pixels are divided by their spread, and a constant channel (a camera's unused one) has
+none: one grey level, the rounding of the file, is the least that can be told from none."""
+
+AHEAD = 8
+"""Images submitted per thread before the first result is taken: enough that no thread waits, and
+few enough that a huge data set is not queued as a whole."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class Survey(NamedTuple):
@@ -27,7 +40,7 @@ class Survey(NamedTuple):
     mean: np.ndarray
     """(channels,) float64 over all pixels, in 0..255."""
     std: np.ndarray
-    """(channels,) float64, as `mean`."""
+    """(channels,) float64, as `mean`, at least `LEAST_STD`."""
 
 
 class _Seen(NamedTuple):
@@ -43,24 +56,45 @@ def survey_images(
     *,
     threads: int,
     channels: int | None = None,
+    on_bad_box: OnBadBox = "drop",
     progress: Callable[[int, int], None] | None = None,
 ) -> Survey:
     """Channels, mean and spread of all pixels, and the data without the images that cannot be used.
 
     The result is the same for any number of threads. `progress(done, total)` is called after every
     image, in the caller's thread. Without images the mean is 0 and the spread 1: no normalisation.
+    With `on_bad_box="error"` images that cannot be used are a DataError.
     """
     with ThreadPoolExecutor(threads) as pool:  # OpenCV decodes without the interpreter lock
+        mapped = partial(_mapped, pool, ahead=AHEAD * threads)
         if channels is None:
-            grey = list(pool.map(_is_grey, data.paths))
-            channels = 1 if grey and all(grey) else 3
+            channels = 1 if len(data) and all(mapped(_is_grey, data.paths)) else 3
         seen: list[_Seen | DataError] = []
-        for result in pool.map(partial(_look, channels=channels), data):
+        for result in mapped(partial(_look, channels=channels), data):
             seen.append(result)
             if progress is not None:
                 progress(len(seen), len(data))
+    usable, problems = _usable(data, seen)
+    refuse_bad(problems, on_bad_box=on_bad_box)
     mean, std = _pixel_statistics([one for one in seen if isinstance(one, _Seen)], channels)
-    return Survey(_usable(data, seen), channels, mean, std)
+    return Survey(replace(usable, problems=data.problems + problems), channels, mean, std)
+
+
+def _mapped(
+    pool: ThreadPoolExecutor,
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    ahead: int,
+) -> Iterator[Result]:
+    """The results in the order of `items`, at most `ahead` of which are under way at any time."""
+    waiting: deque[Future[Result]] = deque()
+    for item in items:
+        waiting.append(pool.submit(function, item))
+        if len(waiting) == ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
 
 
 def _is_grey(path: str) -> bool:
@@ -89,15 +123,19 @@ def _pixel_statistics(seen: list[_Seen], channels: int) -> tuple[np.ndarray, np.
     # The spread of all pixels: within the images, and of the images around the common mean.
     within = np.stack([one.variance for one in seen])
     variance = np.average(within + (means - mean) ** 2, axis=0, weights=pixels)
-    return mean, np.sqrt(variance)
+    return mean, np.maximum(np.sqrt(variance), LEAST_STD)
 
 
-def _usable(data: DetectionData, seen: list[_Seen | DataError]) -> DetectionData:
+def _usable(
+    data: DetectionData, seen: list[_Seen | DataError]
+) -> tuple[DetectionData, tuple[Problem, ...]]:
     """The images that were decoded and are what was annotated, boxes in their true pixels."""
+    if [list(one.size) for one in seen if isinstance(one, _Seen)] == data.sizes.tolist():
+        return data, ()
     judged = [_judge(record, found) for record, found in zip(data, seen, strict=True)]
-    problems = [problem for _, problem in judged if problem is not None]
+    problems = tuple(problem for _, problem in judged if problem is not None)
     usable = from_records([record for record, _ in judged if record is not None], data.classes)
-    return replace(usable, problems=data.problems + tuple(problems), notes=data.notes)
+    return replace(usable, notes=data.notes), problems
 
 
 def _judge(record: Record, found: _Seen | DataError) -> tuple[Record | None, Problem | None]:

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from scratchdet.data import survey as survey_module
 from scratchdet.data.formats import read_data
-from scratchdet.data.survey import survey_images
-from scratchdet.structures import Record, from_records
+from scratchdet.data.survey import AHEAD, LEAST_STD, survey_images
+from scratchdet.structures import DataError, Record, from_records
 
 BOX = np.array([[2, 4, 10, 20]], np.float32)
 
@@ -52,6 +53,47 @@ def test_mean_and_spread_are_those_of_all_pixels_in_rgb_order(random_images):
     np.testing.assert_allclose(survey.std, everything.std(axis=0))
     assert survey.data.problems == ()
     np.testing.assert_array_equal(survey.data.boxes, np.tile(BOX, (3, 1)))
+
+
+@pytest.mark.parametrize("pixel", [(9, 0, 200), (0, 0, 0)])
+def test_a_constant_channel_has_a_spread_that_can_be_divided_by(tmp_path, pixel):
+    pixels = np.full((30, 40, 3), pixel, np.uint8)
+    survey = survey_images(data_of([(save(tmp_path / "a.png", pixels), (40, 30))]), threads=1)
+    np.testing.assert_allclose(survey.mean, pixel)
+    assert survey.std.tolist() == [LEAST_STD] * 3
+
+
+def test_images_that_cannot_be_used_can_be_an_error_that_names_them(random_images, tmp_path):
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no image")
+    turned = (random_images[0][1][0], (50, 8))
+    doubled = (random_images[0][0][0], (20, 15))
+    data = data_of([(broken, (40, 30)), turned, doubled])
+    with pytest.raises(DataError, match="2 problems") as caught:
+        survey_images(data, threads=1, on_bad_box="error")
+    assert str(broken) in str(caught.value)
+    assert "8x50, but annotated as 50x8" in str(caught.value)
+    fine = data_of([doubled])  # a mere remark
+    assert len(survey_images(fine, threads=1, on_bad_box="error").data) == 1
+
+
+def test_images_are_not_queued_long_before_they_are_decoded(random_images, monkeypatch):
+    taken, most = [], []
+    data = data_of(random_images[0] * 20)
+    monkeypatch.setattr(
+        type(data), "__iter__", lambda self: (taken.append(i) or self[i] for i in range(len(self)))
+    )
+    survey_images(
+        data, threads=2, progress=lambda done, _: most.append(len(taken) - done), channels=3
+    )
+    assert len(taken) == 60
+    assert max(most) < 2 * AHEAD
+
+
+def test_data_without_faults_are_not_rebuilt(random_images, monkeypatch):
+    data = data_of(random_images[0])
+    monkeypatch.setattr(survey_module, "_judge", None)
+    assert survey_images(data, threads=1).data.boxes is data.boxes
 
 
 def test_the_number_of_threads_changes_nothing(random_images):
