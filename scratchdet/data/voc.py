@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path
@@ -40,8 +41,8 @@ class _Folder(NamedTuple):
     root: Path
     files: dict[str, _File]
     broken: dict[str, Problem]
-    first: int
-    """What the first pixel is counted as: 0 or 1."""
+    from_zero: Path | None
+    """The first file with a corner below 1, so that corners count from 0; None: they do from 1."""
 
 
 def recognises(path: Path) -> bool:
@@ -70,6 +71,7 @@ def read(
 
     Classes are the sorted names in all annotations, whatever the split. Corners count from 1 and
     include the last pixel, unless a corner below 1 anywhere in a year shows that they count from 0.
+    Images without annotation are problems where no lists say which images are meant.
     """
     path = Path(path)
     roots = _roots(path)
@@ -78,7 +80,7 @@ def read(
     chosen = None if split is None else chosen_splits(split, _split_names(path), path)
     years = [_read_folder(root) for root in roots]
     names = sorted({name for year in years for file in year.files.values() for name in file.names})
-    parts = {year.root.resolve().name: _part(year, chosen, names) for year in years}
+    parts = {_name(year.root): _part(year, chosen, names) for year in years}
     return assemble(parts, classes=classes, on_bad_box=on_bad_box)
 
 
@@ -86,6 +88,11 @@ def _roots(path: Path) -> list[Path]:
     if (path / "Annotations").is_dir():
         return [path]
     return sorted(folder.parent for folder in path.glob("*/Annotations") if folder.is_dir())
+
+
+def _name(root: Path) -> str:
+    """The name of a year as the user has it: links may lead to folders of the same name."""
+    return os.path.basename(os.path.abspath(root))
 
 
 def _split_files(path: Path) -> list[Path]:
@@ -130,9 +137,16 @@ def _read_folder(root: Path) -> _Folder:
         # LookupError, ValueError: unknown encodings, and the document types defusedxml refuses.
         except (OSError, LookupError, ValueError) as error:
             broken[path.stem] = Problem(str(path), f"cannot be read: {error!r}", "image dropped")
-    corners = chain.from_iterable(file.corners for file in files.values())
-    from_zero = any(value < 1 for xmin, ymin, *_ in corners for value in (xmin, ymin))
-    return _Folder(root, files, broken, first=0 if from_zero else 1)
+    from_zero = next((file.path for file in files.values() if _counts_from_zero(file)), None)
+    return _Folder(root, files, broken, from_zero)
+
+
+def _counts_from_zero(file: _File) -> bool:
+    """Whether a corner is below 1; of boxes with area, as others may be mere placeholders."""
+    return any(
+        (xmin < 1 or ymin < 1) and xmax > xmin and ymax > ymin
+        for xmin, ymin, xmax, ymax in file.corners
+    )
 
 
 def _read_file(path: Path) -> _File:
@@ -177,6 +191,10 @@ def _part(year: _Folder, splits: Sequence[str] | None, names: Sequence[str]) -> 
             problems.append(located)
         else:
             found.append((image_id, *located))
+    if not list((year.root / "ImageSets/Main").glob("*.txt")):
+        used = {path for _, path, *_ in found}
+        problems += _unannotated(set(annotated), images, used)
+    first = 1 if year.from_zero is None else 0
     files = [file for *_, file in found]
     label = {name: index for index, name in enumerate(names)}
     written = np.array([c for f in files for c in f.corners], np.float64).reshape(-1, 4)
@@ -186,24 +204,36 @@ def _part(year: _Folder, splits: Sequence[str] | None, names: Sequence[str]) -> 
         paths=[str(path) for _, path, *_ in found],
         sizes=np.array([size for _, _, size, _ in found], np.int32).reshape(-1, 2),
         images=np.repeat(np.arange(len(files)), [len(file.names) for file in files]),
-        boxes=written - year.first * np.array([1, 1, 0, 0]),
+        boxes=written - first * np.array([1, 1, 0, 0]),
         written=written,
         names=names,
         labels=np.array([label[n] for f in files for n in f.names], np.int64),
         ignore=np.array([d for f in files for d in f.difficult], bool),
         classes=[name for name in names if name],
         where=lambda row: _place(*rows[row]),
-        empty_side=float(year.first),
+        empty_side=float(first),
         problems=tuple(problems),
         notes=(_corner_note(year),),
     )
 
 
 def _corner_note(year: _Folder) -> str:
-    name = year.root.resolve().name
-    if year.first == 1:
-        return f"{name}: VOC corners count from 1 (no corner is below 1)"
-    return f"{name}: VOC corners count from 0 (some are below 1): used as they are"
+    name = _name(year.root)
+    if year.from_zero is None:
+        return f"{name}: VOC corners count from 1 (no box has one below 1)"
+    return f"{name}: VOC corners count from 0 (one in {year.from_zero.name} is below 1)"
+
+
+def _unannotated(
+    annotated: set[str], images: dict[str, list[Path]], used: set[Path]
+) -> list[Problem]:
+    """The images that no annotation is called like, nor names."""
+    left = chain.from_iterable(paths for stem, paths in images.items() if stem not in annotated)
+    return [
+        Problem(str(path), "the image has no annotation", "image dropped")
+        for path in left
+        if path not in used
+    ]
 
 
 def _images(root: Path) -> dict[str, list[Path]]:

@@ -47,6 +47,15 @@ def test_one_corner_below_one_anywhere_means_that_all_count_from_zero(tmp_path, 
     data = read(tmp_path, split="train")
     assert data.boxes.tolist() == [[5, 6, 7, 8]]
     assert "count from 0" in data.notes[0]
+    assert "y.xml" in data.notes[0]
+
+
+@pytest.mark.parametrize("corners", [(0, 0, 0, 0), (0, 5, 0, 9), (0, 5, "", 9), (0, 9, 8, 2)])
+def test_a_box_without_area_does_not_decide_from_where_corners_count(tmp_path, corners):
+    write(tmp_path, "x", item((5, 6, 7, 8)), item(corners))
+    data = read(tmp_path)
+    assert data.boxes.tolist() == [[4, 5, 7, 8]]
+    assert "count from 1" in data.notes[0]
 
 
 def test_a_bad_box_is_reported_by_file_line_and_place_in_the_file(tmp_path):
@@ -121,6 +130,23 @@ def test_missing_files_are_problems_and_their_images_dropped(tmp_path):
     assert "z.xml" in data.problems[1].where
 
 
+def test_images_without_annotation_are_problems_unless_lists_say_which_are_meant(tmp_path):
+    write(tmp_path, "x")
+    write(tmp_path, "y", head=SIZE + "<filename>z.png</filename>", image=None)
+    write(tmp_path, "z")
+    write(tmp_path, "forgotten", image=".jpg")
+    (tmp_path / "Annotations/forgotten.xml").unlink()
+    (tmp_path / "Annotations/z.xml").unlink()  # the image that y names
+    data = read(tmp_path)
+    assert list(data.ids) == ["x", "y"]
+    image = tmp_path / "JPEGImages/forgotten.jpg"
+    assert [str(p) for p in data.problems] == [
+        f"{image}: the image has no annotation [image dropped]"
+    ]
+    write_list(tmp_path, "train", "x")
+    assert read(tmp_path).problems == read(tmp_path, split="train").problems == ()
+
+
 def test_malformed_xml_is_reported_by_line(tmp_path):
     write(tmp_path, "x", "<object>", "<name>a</nam>")
     write(tmp_path, "y", item((3, 3, 9, 9)))
@@ -173,6 +199,20 @@ def test_the_years_of_a_devkit_are_joined_and_ids_used_twice_get_their_year(tmp_
     assert list(train.ids) == ["x", "y"]
     assert train.classes == ("a", "b")
     assert len(read(tmp_path, split="val")) == 1
+
+
+def test_years_that_are_links_to_folders_of_the_same_name_are_all_read(tmp_path):
+    (tmp_path / "devkit").mkdir()
+    for year in ("VOC2007", "VOC2012"):
+        write(tmp_path / year / "data", "x", item((1, 1, 9, 9)))
+        (tmp_path / "devkit" / year).symlink_to(tmp_path / year / "data")
+    assert list(read(tmp_path / "devkit").ids) == ["VOC2007/x", "VOC2012/x"]
+
+
+def test_the_folder_one_is_in_has_a_name_too(tmp_path, monkeypatch):
+    write(tmp_path / "ships", "x")
+    monkeypatch.chdir(tmp_path / "ships")
+    assert read(".").notes[0].startswith("ships: ")
 
 
 @pytest.mark.parametrize(("split", "images"), [("train", 205), ("val", 87), ("test", 72)])
