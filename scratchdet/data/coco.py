@@ -22,6 +22,8 @@ LAYOUT = (
 )
 PREFIX = "instances_"
 ROBOFLOW = "_annotations.coco.json"
+MARKS = (b'"images"', b'"annotations"', b'"categories"')
+CHUNK = 1 << 20  # bytes read at a time when looking for the marks
 
 
 class _Images(NamedTuple):
@@ -76,19 +78,34 @@ def _files(path: Path) -> dict[str, Path]:
     instances = list(path.glob(f"annotations/{PREFIX}*.json"))
     nested = list(path.glob(f"*/{ROBOFLOW}"))
     loose = [*path.glob("annotations/*.json"), *path.glob("*.json")]
-    return {
-        _split_name(file): file for file in sorted(instances or nested or loose) if _is_object(file)
-    }
+    # The usual names are enough: a file that was cut off is better refused than passed over.
+    files = (
+        instances or nested or [file for file in loose if file.is_file() and _looks_like_coco(file)]
+    )
+    return {_split_name(file): file for file in sorted(files)}
 
 
 def _split_name(file: Path) -> str:
     return file.parent.name if file.name == ROBOFLOW else file.stem.removeprefix(PREFIX)
 
 
-def _is_object(file: Path) -> bool:
-    """Whether the JSON is an object, as annotations are; a list holds someone's detections."""
+def _looks_like_coco(file: Path) -> bool:
+    """Whether the JSON is an object that speaks of images and of annotations or categories.
+
+    The bytes are searched for the quoted words, up to the second found: parsing takes minutes where
+    this takes a moment. A file that has them deeper down is told from COCO's when it is read.
+    """
+    missing = set(MARKS)
     with file.open("rb") as stream:
-        return stream.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")
+        chunk = stream.read(CHUNK)
+        if not chunk.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
+            return False  # a list holds someone's detections
+        end = b""
+        while chunk and (MARKS[0] in missing or len(missing) > 1):
+            window = end + chunk  # a word may lie across the border
+            missing -= {mark for mark in missing if mark in window}
+            end, chunk = chunk[-max(map(len, MARKS)) :], stream.read(CHUNK)
+    return MARKS[0] not in missing and len(missing) <= 1
 
 
 def _read_file(path: Path, *, root: Path, split: str) -> Found:

@@ -41,9 +41,15 @@ def detect_format(path: Path | str) -> str:
     if len(found) == 1:
         return found[0]
     if found:
-        raise DataError(f"{path}: this can be read as {' and as '.join(found)}; give the format")
+        raise DataError(
+            f"{path}: this can be read as {' and as '.join(found)}; name a folder that holds only"
+            " one of them, or the JSON file (COCO) or YAML file (YOLO) itself"
+        )
     looked = "".join(f"\n  {name}: {layout.description}" for name, layout in LAYOUTS.items())
-    raise DataError(f"{path}: no known data format. Looked for{looked}\nFound {_contents(path)}")
+    unread = "".join(f"\n  {fault}" for fault in yolo.faults(path))
+    raise DataError(
+        f"{path}: no known data format. Looked for{looked}\nFound {_contents(path)}{unread}"
+    )
 
 
 def read_data(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -70,9 +70,25 @@ def read(
     return assemble(parts, classes=classes, on_bad_box=on_bad_box)
 
 
+def faults(path: Path) -> list[str]:
+    """What is wrong with the YAML files of a folder that cannot be read, one line for each."""
+    return [str(content) for _, content in _yaml_files(path) if isinstance(content, DataError)]
+
+
+def _yaml_files(root: Path) -> Iterator[tuple[Path, dict[str, Any] | DataError]]:
+    """The YAML files of a folder with their contents, data.yaml first."""
+    for file in sorted([*root.glob("*.yaml"), *root.glob("*.yml")], key=lambda f: f.stem != "data"):
+        try:
+            yield file, _load(file)
+        except DataError as error:  # anyone's file, unless no other is YOLO's
+            yield file, error
+
+
 def _yaml_file(root: Path) -> Path | None:
-    files = sorted([*root.glob("*.yaml"), *root.glob("*.yml")], key=lambda f: f.stem != "data")
-    return next((file for file in files if "names" in _load(file)), None)
+    contents = _yaml_files(root)
+    return next(
+        (f for f, content in contents if isinstance(content, dict) and "names" in content), None
+    )
 
 
 def _has_class_file(root: Path) -> bool:
@@ -84,8 +100,8 @@ def _load(file: Path) -> dict[str, Any]:
         content = yaml.safe_load(file.read_bytes())
     except OSError as error:
         raise DataError(f"{file}: cannot be read ({error.strerror})") from error
-    except yaml.YAMLError as error:
-        raise DataError(f"{file}: malformed YAML: {error}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: the 31st of June
+        raise DataError(f"{file}: malformed YAML: {' '.join(str(error).split())}") from error
     return content if isinstance(content, dict) else {}
 
 
@@ -102,7 +118,8 @@ def _source(path: Path) -> _Source:
             folders = sorted(entry for entry in (path / "images").glob("*") if entry.is_dir())
             splits = {folder.name: [folder] for folder in folders}
             return _Source(dict(enumerate(listed)), splits, path / "images")
-    raise DataError(f"{path}: no YOLO class names here; looked for {LAYOUT}")
+    unread = "".join(f"\n  {fault}" for fault in faults(path))
+    raise DataError(f"{path}: no YOLO class names here; looked for {LAYOUT}{unread}")
 
 
 def _names(names: Any, file: Path) -> dict[int, str]:

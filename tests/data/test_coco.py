@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scratchdet.data.coco import list_splits, read
+from scratchdet.data.coco import CHUNK, list_splits, read
 from scratchdet.structures import DataError
 
 IMAGE = {"id": 7, "file_name": "a.png", "width": 40, "height": 30}
@@ -83,6 +83,20 @@ def test_detections_beside_the_annotations_are_not_a_split(tmp_path):
     write(tmp_path / "val.json")
     (tmp_path / "results.json").write_text("[]")
     assert len(read(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("distance", [0, CHUNK - 9, CHUNK - 4, CHUNK, 3 * CHUNK])
+def test_a_file_of_any_name_is_found_by_its_keys_wherever_they_are(tmp_path, distance):
+    text = '{"licence": "%s", "images": [], "categories": []}' % ("x" * max(0, distance - 20))
+    (tmp_path / "labels.json").write_text(text)
+    assert list_splits(tmp_path) == ["labels"]
+
+
+def test_a_file_of_the_usual_name_that_is_cut_off_is_not_passed_over(tmp_path):
+    path = write(tmp_path / "annotations/instances_train.json")
+    path.write_text(path.read_text()[:20])
+    with pytest.raises(DataError, match="malformed JSON"):
+        read(tmp_path, split="train")
 
 
 def test_where_some_images_are_there_missing_ones_are_problems(tmp_path):

@@ -227,10 +227,42 @@ def test_unknown_data_is_refused_with_what_was_looked_for_and_found(tmp_path):
         detect_format(tmp_path / "gone")
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("class_map.json", '{"images": 3, "names": {"cat": 1}}'),
+        ("annotations/list.json", '["images", "categories"]'),
+        ("settings.yaml", "model: x\n---\nmodel: y\nnames: [a]"),
+        ("data.yaml", "names: [cat"),
+        ("data.yml", "made: 2026-13-40"),
+        ("latin.yaml", "names: caf\udce9"),
+        ("deep.yaml", "[" * 5000),
+    ],
+)
+def test_a_stray_file_is_not_taken_for_a_format(tmp_path, name, text):
+    write_voc(tmp_path, SCENES)
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text(text, encoding="utf-8", errors="surrogateescape")
+    assert detect_format(tmp_path) == "voc"
+
+
+def test_a_folder_of_the_name_of_a_yaml_or_json_file_is_no_data(tmp_path):
+    write_voc(tmp_path, SCENES)
+    (tmp_path / "a.yaml").mkdir()
+    (tmp_path / "b.json").mkdir()
+    assert detect_format(tmp_path) == "voc"
+
+
+def test_a_yaml_file_that_cannot_be_read_is_named_where_nothing_is_found(tmp_path):
+    (tmp_path / "data.yaml").write_text("names: [cat\ntrain: images")
+    with pytest.raises(DataError, match=r"data\.yaml: malformed YAML.*line 2"):
+        detect_format(tmp_path)
+
+
 def test_data_in_two_formats_needs_to_be_told(tmp_path):
     write_voc(tmp_path, SCENES)
     write_yolo(tmp_path, SCENES)
-    with pytest.raises(DataError, match="voc and as yolo"):
+    with pytest.raises(DataError, match="voc and as yolo; name a folder that holds only one"):
         read_data(tmp_path)
     assert described(read_data(tmp_path, format="yolo")) == wanted(SCENES)
     with pytest.raises(DataError, match="there are: voc, coco, yolo"):
