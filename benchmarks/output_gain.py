@@ -61,7 +61,7 @@ def main() -> None:
         recipe = resolve(
             differing(load_recipe("digits"), data={"path": str(data), "test_split": ""})
         )
-        prepared = prepare(recipe.data, seed=0, threads=2, console=Console(quiet=True))
+        prepared = prepare(recipe.data, threads=2, console=Console(quiet=True))
         print(f"{describe_device(recipe.run.device)}, {recipe.run.precision}, {describe_code()}")
         print("classification / localisation, mean of the 50 steps up to")
         steps = range(WINDOW, STEPS + 1, WINDOW)

@@ -13,7 +13,7 @@ from rich.console import Console
 from tyro.conf import Positional
 
 from scratchdet.cli_train import RUNS, description, say_what_is_where, train
-from scratchdet.recipe import differing, to_toml
+from scratchdet.recipe import differing, from_toml, to_toml
 from scratchdet.recipes import RECIPES, load_recipe
 from scratchdet.terminal import progress_bar, say
 
@@ -45,20 +45,32 @@ def evaluate(
         device: auto, cpu, cuda.
         json: Print the figures as JSON, for scripts.
     """
-    from scratchdet.data.formats import list_splits
     from scratchdet.evaluation import run
-    from scratchdet.models.saved import load_model
+    from scratchdet.models.saved import find_model, load_model, read_metadata
     from scratchdet.train.device import choose_device
-    from scratchdet.train.prepare import shortened, split_called
+    from scratchdet.train.prepare import shortened, trained_paths
     from scratchdet.train.results import show_metrics
 
     console = Console(stderr=json)
     detector = load_model(model).to(choose_device(device))
-    available = list_splits(data)
-    chosen = split or split_called(available, "test") or split_called(available, "val")
-    images = run.read_known(data, split=chosen, classes=detector.classes)
+    chosen = split or run.default_split(data)
+    images = run.read_known(
+        data, split=chosen, classes=detector.classes, channels=detector.in_channels
+    )
     for line in shortened(images.problems):
         say(console, line)
+    recipe = from_toml(
+        read_metadata(find_model(model)).get("recipe", ""), source=f"{model}, recipe", bases={}
+    )
+    if recipe.data.path and Path(recipe.data.path) == data.resolve():
+        trained = trained_paths(recipe.data)
+        unseen = [index for index, path in enumerate(images.paths) if path not in trained]
+        seen = len(images) - len(unseen)
+        if seen and unseen and not split:
+            say(console, f"{seen} images are left out: the detector was trained on them")
+            images = images.subset(unseen)
+        elif seen:
+            say(console, f"NOTE: the detector was trained on {seen} of these {len(images)} images")
     with progress_bar(console, "evaluating") as report:
         metrics = run.evaluate(
             detector, images, protocol, progress=lambda done: report(done, len(images))
@@ -99,7 +111,7 @@ def detect(
     from scratchdet.train.device import choose_device
 
     console = Console()
-    files = find_images(images)
+    files = find_images(images, leave_out=out)
     detector = load_model(model).to(choose_device(device))
     with progress_bar(console, "detecting") as report:
         summary = detect_files(detector, files, out=out, min_score=min_score, progress=report)
@@ -196,11 +208,15 @@ def demo(
         return 0
     from scratchdet.train.loop import train as run_training
 
-    finished = (run_dir / "metrics.json").exists()
-    if finished:
-        shutil.rmtree(run_dir)
     recipe = differing(load_recipe("digits"), run={"device": device})
-    resume = (run_dir / "last").exists()
+    resume = (run_dir / "recipe.toml").exists()
+    if resume:
+        if load_recipe(run_dir / "recipe.toml").data.path != str(data.resolve()):
+            raise FileExistsError(f"{run_dir} holds a run that is no demo: give another --run-dir")
+        if (run_dir / "metrics.json").exists():
+            say(console, f"{run_dir} holds a finished demo, which is replaced")
+            shutil.rmtree(run_dir)
+            resume = False
     run_training(recipe, data=data, run_dir=run_dir, resume=resume, console=console)
     say_what_is_where(run_dir, console, data=str(data))
     return 0

@@ -21,13 +21,22 @@ class Summary(NamedTuple):
     """Why, for each image that could not be read."""
 
 
-def find_images(path: Path) -> list[Path]:
-    """The image at `path`, or all in that folder and below, sorted. DataError if there are none."""
+def find_images(path: Path, *, leave_out: Path) -> list[Path]:
+    """The image at `path`, or all in that folder and below, sorted. DataError if there are none.
+
+    leave_out: the folder for the results, so that a second call does not find those of the first.
+    """
     if path.is_file():
         return [path]
     if not path.exists():
         raise DataError(f"{path}: no such file or folder")
-    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in EXTENSIONS)
+    if leave_out.resolve() == path.resolve():
+        raise DataError(f"{path}: the results would be mixed with the images; give another --out")
+    files = sorted(
+        file
+        for file in path.rglob("*")
+        if file.suffix.lower() in EXTENSIONS and leave_out not in file.parents
+    )
     if not files:
         raise DataError(f"{path}: no image here; looked for {', '.join(EXTENSIONS)}")
     return files
@@ -61,7 +70,10 @@ def detect_files(
             found = detector.predict([image], min_score=min_score)[0]
             boxes, scores, labels = (part.numpy(force=True) for part in found)
             picture = draw_detections(image, boxes, scores, labels, classes=detector.classes)
-            save_image(picture, out / _free_name(file.stem, taken))
+            target = out / _free_name(file.stem, taken)
+            if target.resolve() == file.resolve():
+                raise DataError(f"{file} would be overwritten by its result; give another --out")
+            save_image(picture, target)
             lines.write(json.dumps(_line(file, found, detector.classes), ensure_ascii=False) + "\n")
             objects += len(scores)
     progress(len(files), len(files))

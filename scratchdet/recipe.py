@@ -61,7 +61,8 @@ class DataRecipe:
     batch: int = 32
     """Images per step."""
     workers: int = -1
-    """Processes that read and augment; 0: in the training process; -1: by the number of cores."""
+    """Processes that read and augment; 0: in the training process; -1: one beside training on a
+    CPU, one per core (up to 16) with a GPU."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,11 +149,34 @@ class Recipe:
             "model.input_size": min(self.model.input_size),
             "optim.negatives_per_positive": self.optim.negatives_per_positive,
         }
+        at_least_zero = {
+            "optim.weight_decay": self.optim.weight_decay,
+            "optim.clip_norm": self.optim.clip_norm,
+            "optim.min_negatives": self.optim.min_negatives,
+            "schedule.warmup_steps": self.schedule.warmup_steps,
+            "schedule.evaluate_every": self.schedule.evaluate_every,
+            "schedule.checkpoint_every": self.schedule.checkpoint_every,
+            "run.seed": self.run.seed,
+            "run.threads": self.run.threads,
+            "data.workers + 1": self.data.workers + 1,
+        }
+        shares = {
+            "optim.ema": self.optim.ema,
+            "optim.momentum": self.optim.momentum,
+            "data.hold_out": self.data.hold_out,
+        }
+        # Written so that NaN fails too.
         for name, value in positive.items():
-            if not value > 0:  # NaN neither
+            if not value > 0:
                 raise RecipeError(f"{name} is {value}; it must be larger than 0")
-        if not 0 <= self.optim.ema < 1:
-            raise RecipeError(f"optim.ema is {self.optim.ema}; it must be from 0 to less than 1")
+        for name, value in at_least_zero.items():
+            if not value >= 0:
+                raise RecipeError(f"{name} is {value}; it must be 0 or more")
+        for name, share in shares.items():
+            if not 0 <= share < 1:
+                raise RecipeError(f"{name} is {share}; it must be from 0 to less than 1")
+        if not 0 < self.optim.match_iou <= 1:
+            raise RecipeError(f"optim.match_iou is {self.optim.match_iou}; it must be in (0, 1]")
 
 
 def differing(recipe: Recipe, **groups: Mapping[str, object]) -> Recipe:

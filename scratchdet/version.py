@@ -1,12 +1,17 @@
 """Which code this is: the installed version, and the commit where it runs from a checkout."""
 
 import subprocess
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
 
+@cache
 def describe_code() -> str:
-    """`0.1.0` as installed; in a checkout the commit, `3f2a9c1d04`, `+changes` if edited."""
+    """`0.1.0` as installed; in a checkout the commit, `3f2a9c1d04`, `+changes` if edited.
+
+    Asked once: what is edited or committed while a training runs did not make its model.
+    """
     folder = Path(__file__).resolve().parent
     if not (folder.parent / ".git").exists():
         return version("scratchdet")

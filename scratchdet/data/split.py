@@ -26,6 +26,14 @@ def chosen_splits(split: str | None, available: Sequence[str], path: Path) -> li
     return list(dict.fromkeys(names))
 
 
+def split_called(available: Sequence[str], name: str, but: str = "\0") -> str | None:
+    """The split called `name`, or the only one whose name begins with it: `train2017`, `valid`."""
+    if name in available:
+        return name
+    similar = [one for one in available if one.startswith(name) and not one.startswith(but)]
+    return similar[0] if len(similar) == 1 else None
+
+
 def hold_out(
     data: DetectionData, share: float = 0.1, *, seed: int = 0
 ) -> tuple[DetectionData, DetectionData]:

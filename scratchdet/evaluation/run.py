@@ -7,8 +7,10 @@ from typing import Protocol
 
 import numpy as np
 
-from scratchdet.data.formats import read_data
+from scratchdet.data.formats import list_splits, read_data
 from scratchdet.data.images import read_image
+from scratchdet.data.split import split_called
+from scratchdet.data.survey import survey_images
 from scratchdet.evaluation.columns import from_detections
 from scratchdet.evaluation.metrics import Metrics, evaluate_detections
 from scratchdet.structures import DataError, DetectionData, Detections, Record
@@ -59,10 +61,20 @@ def _batches(data: DetectionData, *, channels: int, batch: int) -> Iterator[list
             yield [future.result() for future in current]
 
 
-def read_known(path: Path | str, *, split: str | None, classes: Sequence[str]) -> DetectionData:
+def default_split(path: Path | str) -> str | None:
+    """What is evaluated when nobody says: test, else val, else (None) all images."""
+    available = list_splits(path)
+    return split_called(available, "test") or split_called(available, "val")
+
+
+def read_known(
+    path: Path | str, *, split: str | None, classes: Sequence[str], channels: int
+) -> DetectionData:
     """The data at `path`, its labels in the order of `classes`, objects of others left out.
 
-    Raises DataError if it has objects, but none of these classes.
+    Checked as training checks it: images that cannot be decoded are dropped, boxes follow images
+    that were resized after they were annotated; both are among the problems. Raises DataError if
+    there are objects, but none of these classes.
     """
     data = read_data(path, split=split, classes=classes)
     dropped = [problem for problem in data.problems if problem.action == "dropped"]
@@ -71,7 +83,7 @@ def read_known(path: Path | str, *, split: str | None, classes: Sequence[str]) -
             f"{path}: no object to evaluate on, of the classes {', '.join(classes)}. "
             f"{len(dropped)} were dropped, the first: {dropped[0]}"
         )
-    return data
+    return survey_images(data, threads=READERS, channels=channels).data
 
 
 def evaluate(
@@ -84,10 +96,16 @@ def evaluate(
 ) -> Metrics:
     """The figures of `protocol` ("voc07", "voc", "coco") on a data set, or on the one at a path.
 
-    Classes are matched by name, in the detector's order: see `read_known`.
+    Classes are matched by name, in the detector's order: see `read_known`. split: of the data at a
+    path; see `default_split`.
     """
     if not isinstance(data, DetectionData):
-        data = read_known(data, split=split, classes=detector.classes)
+        data = read_known(
+            data,
+            split=split or default_split(data),
+            classes=detector.classes,
+            channels=detector.in_channels,
+        )
     if data.classes != detector.classes:
         raise DataError(
             f"the data has the classes {', '.join(data.classes)} and the detector "

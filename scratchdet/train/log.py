@@ -107,5 +107,9 @@ class RunLog:
         )
 
     def _write(self, record: Mapping[str, Any]) -> None:
-        self.file.write(json.dumps(record) + "\n")
+        finite = {
+            key: None if isinstance(value, float) and not math.isfinite(value) else value
+            for key, value in record.items()
+        }
+        self.file.write(json.dumps(finite) + "\n")  # JSON has no NaN
         self.file.flush()

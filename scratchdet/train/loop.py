@@ -13,7 +13,7 @@ from scratchdet.ops.losses import Losses
 from scratchdet.recipe import Recipe, differing, save_recipe
 from scratchdet.terminal import say
 from scratchdet.train.checkpoint import Progress, save_checkpoint
-from scratchdet.train.device import AUTOCAST, use_threads
+from scratchdet.train.device import AUTOCAST, describe_device, use_threads
 from scratchdet.train.interrupt import catching_interrupts
 from scratchdet.train.log import RunLog
 from scratchdet.train.optim import set_learning_rate
@@ -34,6 +34,7 @@ from scratchdet.train.setup import (
     resolve,
     restore,
 )
+from scratchdet.version import describe_code
 
 
 class NonFiniteLoss(RuntimeError):
@@ -64,15 +65,16 @@ def train(
     """
     run_dir, console = Path(run_dir), console or Console()
     checkpoint = run_dir / "last" / "checkpoint.safetensors"
-    if checkpoint.exists() and not resume:
+    if not resume and any((run_dir / name).exists() for name in ("last", "best", "log.jsonl")):
         raise FileExistsError(f"{run_dir} already holds a run: resume it, or choose another name")
     if data is not None:
         recipe = differing(recipe, data={"path": str(Path(data).resolve())})
     recipe = resolve(recipe)
     device = torch.device(recipe.run.device)
     threads = use_threads(recipe.run.threads)
+    say(console, f"{describe_device(str(device))}, {recipe.run.precision}, code {describe_code()}")
 
-    prepared = prepare(recipe.data, seed=recipe.run.seed, threads=threads, console=console)
+    prepared = prepare(recipe.data, threads=threads, console=console)
     save_recipe(recipe, run_dir / "recipe.toml")
     write_problems(prepared.problems, run_dir / "data_problems.txt")
     for note in prepared.notes:

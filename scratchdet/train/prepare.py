@@ -11,7 +11,7 @@ import numpy as np
 from rich.console import Console
 
 from scratchdet.data.formats import list_splits, read_data
-from scratchdet.data.split import hold_out
+from scratchdet.data.split import hold_out, split_called
 from scratchdet.data.survey import Survey, survey_images
 from scratchdet.files import write_text
 from scratchdet.recipe import DataRecipe
@@ -42,15 +42,14 @@ class Prepared(NamedTuple):
 def choose_splits(recipe: DataRecipe) -> tuple[str | None, str | None]:
     """The names of the splits to train on and to validate on.
 
-    None for the first: all images, as there are no splits. None for the second: there is no
-    validation split, so images are held out for it, unless the recipe says "none".
+    None for the first: all images, as there are no splits. None for the second: no split is for
+    validation, so images are held out for it, unless the recipe says "none".
     """
     available = list_splits(recipe.path)
     split, val_split = recipe.split or None, recipe.val_split or None
     if available and split is None:
-        split = split_called(available, "train", but="trainval") or split_called(
-            available, "trainval"
-        )
+        split = split_called(available, "train", but="trainval")
+        split = split or split_called(available, "trainval")
         if split is None and len(available) == 1:
             split = available[0]
         if split is None:
@@ -60,7 +59,16 @@ def choose_splits(recipe: DataRecipe) -> tuple[str | None, str | None]:
             )
     if val_split is None:
         val_split = split_called(available, "val")
-    return split, None if val_split in (NO_VALIDATION, split) else val_split
+        trained = (split or "").split("+")
+        if val_split in trained or any(name.startswith("trainval") for name in trained):
+            val_split = None
+    return split, None if val_split == NO_VALIDATION else val_split
+
+
+def holds_out(recipe: DataRecipe, images: int) -> bool:
+    """Whether some of the training images are kept back for validation."""
+    without = choose_splits(recipe)[1] is None and recipe.val_split != NO_VALIDATION
+    return without and images > 1
 
 
 def read_train(recipe: DataRecipe) -> DetectionData:
@@ -69,74 +77,82 @@ def read_train(recipe: DataRecipe) -> DetectionData:
     return read_data(recipe.path, split=split, on_bad_box=recipe.on_bad_box)
 
 
-def prepare(recipe: DataRecipe, *, seed: int, threads: int, console: Console) -> Prepared:
+def trained_paths(recipe: DataRecipe) -> set[str]:
+    """The files that a training by this recipe learns from."""
+    train = read_train(recipe)
+    if holds_out(recipe, len(train)):
+        train, _ = hold_out(train, recipe.hold_out)
+    return set(train.paths)
+
+
+def prepare(recipe: DataRecipe, *, threads: int, console: Console) -> Prepared:
     """Reads and checks what the recipe names; every image is decoded once.
 
     Raises DataError for data that cannot be used, and says what there is instead.
     """
     split, val_split = choose_splits(recipe)
-    read = read_train(recipe)
-    surveyed = _survey(read, threads=threads, channels=None, console=console)
+    surveyed = _survey(recipe, read_train(recipe), None, threads=threads, console=console)
     train, channels = surveyed.data, surveyed.channels
-    if not len(train) or not train.classes:
-        lacking = "no usable image" if not len(train) else "no object"
+    if not train.num_objects:
+        lacking = "no usable image" if not len(train) else f"no object in {len(train)} images"
         raise DataError(
             "\n".join([f"{recipe.path}: {lacking} to train on", *shortened(train.problems)])
         )
-    notes = [f"training on {split or 'all images'}: {_count(train)}", *train.notes]
-
-    def another(name: str, use: str) -> DetectionData:
-        annotated = read_data(
-            recipe.path, split=name, on_bad_box=recipe.on_bad_box, classes=train.classes
-        )
-        data = _survey(annotated, threads=threads, channels=channels, console=console).data
-        # By file: the ids of COCO and YOLO may begin anew in every split.
-        if shared := set(data.paths) & set(train.paths):
-            raise DataError(
-                f"{len(shared)} images of {name} are also trained on ({min(shared)}, ...): a "
-                f"figure from them would mean nothing. Choose another split for {use}, or "
-                "--val-split none"
+    parts = {"training": train}
+    for use, name in (("validation", val_split), ("test", recipe.test_split)):
+        if name:
+            annotated = read_data(
+                recipe.path, split=name, on_bad_box=recipe.on_bad_box, classes=train.classes
             )
-        notes.append(f"{use} on {name}: {_count(data)}")
-        return data
-
-    val = another(val_split, "validation") if val_split else None
-    test = another(recipe.test_split, "test") if recipe.test_split else None
-    problems = [part.problems for part in (train, val, test) if part is not None]
-    if recipe.val_split == NO_VALIDATION or (val is None and len(train) == 1):
-        notes.append("no validation: the last model is the result")
-    elif val is None:
-        train, val = hold_out(train, recipe.hold_out, seed=seed)
+            found = _survey(recipe, annotated, channels, threads=threads, console=console)
+            parts[use] = _apart(found.data, train, name=name, use=use)
+    problems = itertools.chain.from_iterable(part.problems for part in parts.values())
+    names = {"training": split or "all images", "validation": val_split, "test": recipe.test_split}
+    notes = [f"{use} on {names[use]}: {_count(part)}" for use, part in parts.items()]
+    if holds_out(recipe, len(train)):
+        train, parts["validation"] = hold_out(train, recipe.hold_out)
         notes.append(
-            f"there is no validation split: {len(val)} of the training images are held out for it, "
-            f"always the same ones, and {len(train)} are left (--data.hold-out)"
+            f"no split is for validation: {len(parts['validation'])} of the training images are "
+            f"held out for it, always the same ones, and {len(train)} are left (--data.hold-out)"
         )
+    elif val_split is None:
+        notes.append("no validation: the last model is the result")
     if recipe.ignored == "object":
         train = replace(train, ignore=np.zeros_like(train.ignore))
     return Prepared(
         train=train,
-        val=val,
+        val=parts.get("validation"),
         val_split=val_split or "held out",
-        test=test,
+        test=parts.get("test"),
         channels=channels,
         mean=surveyed.mean,
         std=surveyed.std,
-        notes=tuple(dict.fromkeys(notes)),
-        problems=tuple(dict.fromkeys(itertools.chain.from_iterable(problems))),
+        notes=(*notes, *train.notes),
+        problems=tuple(dict.fromkeys(problems)),
     )
 
 
-def _survey(data: DetectionData, *, threads: int, channels: int | None, console: Console) -> Survey:
+def _survey(
+    recipe: DataRecipe,
+    data: DetectionData,
+    channels: int | None,
+    *,
+    threads: int,
+    console: Console,
+) -> Survey:
     with progress_bar(console, "decoding every image once") as report:
         return survey_images(data, threads=threads, channels=channels, progress=report)
 
 
-def split_called(available: Sequence[str], name: str, but: str = "\0") -> str | None:
-    """The split called `name`, or the only one whose name begins with it: `train2017`, `valid`."""
-    if name in available:
-        return name
-    similar = [one for one in available if one.startswith(name) and not one.startswith(but)]
-    return similar[0] if len(similar) == 1 else None
+def _apart(data: DetectionData, train: DetectionData, *, name: str, use: str) -> DetectionData:
+    """`data`; raises DataError if any of its images are trained on."""
+    # By file: the ids of COCO and YOLO may begin anew in every split.
+    if shared := set(data.paths) & set(train.paths):
+        raise DataError(
+            f"{len(shared)} images of {name} are also trained on ({min(shared)}, ...): a figure "
+            f"from them would mean nothing. Choose another split for {use}, or --val-split none"
+        )
+    return data
 
 
 def shortened(problems: Sequence[Problem], count: int = 10) -> list[str]:

@@ -95,7 +95,12 @@ def finish(
     data, split = prepared.test, recipe.data.test_split
     if data is None:
         data, split = prepared.val, prepared.val_split
-    figures: dict[str, Any] = {}
+    figures: dict[str, Any] = {
+        "split": None,
+        "protocol": recipe.run.protocol,
+        "ap50": None,
+        "ap_per_class": None,
+    }
     if data is not None:
         detector = load_model(run_dir).to(recipe.run.device)
         metrics = evaluate(detector, data, recipe.run.protocol)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ from scratchdet.data.augment import PRESETS
 from scratchdet.data.dataset import TrainingSamples
 from scratchdet.data.loader import Batch, default_workers, make_batches
 from scratchdet.models.detector import Detector
-from scratchdet.models.zoo import create_model
+from scratchdet.models.zoo import MODELS, create_model
 from scratchdet.ops.losses import MultiBoxLoss
 from scratchdet.recipe import OptimRecipe, Recipe, RecipeError, differing
 from scratchdet.train.checkpoint import Progress, load_checkpoint
@@ -31,7 +32,18 @@ class Training(NamedTuple):
 
 
 def resolve(recipe: Recipe) -> Recipe:
-    """The recipe with every "auto" replaced by what it means on this machine."""
+    """The recipe with every "auto" replaced by what it means on this machine.
+
+    Raises RecipeError for names that do not exist: before any image is read, not hours later.
+    """
+    for kind, name, known in (
+        ("model.name", recipe.model.name, MODELS),
+        ("data.augment", recipe.data.augment, PRESETS),
+    ):
+        if name not in known:
+            raise RecipeError(f"{kind} is {name!r}; choose from {', '.join(known)}")
+    if recipe.run.protocol == "coco" and find_spec("faster_coco_eval") is None:
+        raise RecipeError("run.protocol coco needs one more package: pip install scratchdet[coco]")
     device = choose_device(recipe.run.device)
     workers = recipe.data.workers
     return differing(
@@ -118,10 +130,6 @@ def make_schedule(recipe: Recipe) -> Callable[[int], float]:
 
 
 def batches_from(recipe: Recipe, prepared: Prepared, *, start: int) -> Iterator[Batch]:
-    if recipe.data.augment not in PRESETS:
-        raise RecipeError(
-            f"data.augment is {recipe.data.augment!r}; choose from {', '.join(PRESETS)}"
-        )
     samples = TrainingSamples(
         prepared.train,
         PRESETS[recipe.data.augment](recipe.model.input_size, prepared.mean),
