@@ -28,7 +28,8 @@ def read_image(
 
     The EXIF orientation is applied, unless `annotated_size` (width, height) is the size of the
     stored pixels and not of the turned ones: then the boxes were drawn on the stored pixels.
-    DataError if the file cannot be decoded in full.
+    DataError if the file is no image, a JPEG or PNG without its end, or deeper than 8 bits. Damage
+    within a JPEG cannot be told from a picture of it: OpenCV fills the gap.
     """
     if channels not in (1, 3):
         raise DataError(f"{path}: images are read as 1 or 3 channels, not {channels}")
@@ -86,12 +87,21 @@ def _read_bytes(path: str | Path) -> bytes:
 
 def _decode(path: str | Path, data: bytes, flags: int) -> np.ndarray:
     # From bytes, because OpenCV's own file access fails on non-ASCII names on some systems.
+    # Any depth, because OpenCV reduces 16 bits to their upper byte: 12-bit thermal or medical
+    # pixels in 16-bit files would become nearly black, without a word.
     try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags | cv2.IMREAD_ANYDEPTH)
     except cv2.error as error:
         raise DataError(f"{path}: cannot be decoded ({error.err})") from error
     if pixels is None:
-        raise DataError(f"{path}: cannot be decoded; not an image, or a damaged one")
+        raise DataError(
+            f"{path}: cannot be decoded; not an image, a damaged one, or of 32 bits per channel"
+        )
+    if pixels.dtype != np.uint8:
+        raise DataError(
+            f"{path}: {8 * pixels.itemsize} bits per channel; only 8-bit images can be read so far:"
+            " convert them"
+        )
     return pixels
 
 

@@ -64,13 +64,21 @@ def test_grey_and_cmyk_jpegs_arrive_in_colour(tmp_path, pixels):
     assert stored_channels(tmp_path / "c.jpg") == 3
 
 
-def test_sixteen_bits_become_eight_by_their_upper_byte(tmp_path):
-    deep = np.arange(HEIGHT * WIDTH, dtype=np.uint16).reshape(HEIGHT, WIDTH) * 150
-    Image.fromarray(deep).save(tmp_path / "deep.png")
-    assert stored_channels(tmp_path / "deep.png") == 1
-    read = read_image(tmp_path / "deep.png", channels=1)[:, :, 0].astype(int)
-    assert read.dtype != np.uint16
-    assert np.abs(read - deep // 256).max() <= 1
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("shape", [(HEIGHT, WIDTH), (HEIGHT, WIDTH, 3)])
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".pnm"])
+def test_sixteen_bits_are_refused_rather_than_blackened(tmp_path, suffix, shape, channels):
+    path = tmp_path / f"deep{suffix}"
+    path.write_bytes(cv2.imencode(suffix, np.full(shape, 4000, np.uint16))[1].tobytes())
+    with pytest.raises(DataError, match="deep.*: 16 bits per channel.*convert"):
+        read_image(path, channels=channels)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pixels_that_are_no_bytes_are_refused(tmp_path, channels):
+    Image.fromarray(np.full((HEIGHT, WIDTH), 0.5, np.float32)).save(tmp_path / "float.tif")
+    with pytest.raises(DataError, match="32 bits per channel"):
+        read_image(tmp_path / "float.tif", channels=channels)
 
 
 def test_other_channel_counts_are_refused(tmp_path, pixels):

@@ -128,6 +128,13 @@ def test_unreadable_images_are_dropped_and_named(random_images, tmp_path):
     assert problem.action == "image dropped"
 
 
+def test_images_of_sixteen_bits_are_dropped_and_named(tmp_path):
+    path = save(tmp_path / "deep.png", np.full((30, 40), 4000, np.uint16))
+    survey = survey_images(data_of([(path, (40, 30))]), threads=1)
+    assert len(survey.data) == 0
+    assert "16 bits per channel" in survey.data.problems[0].what
+
+
 def test_boxes_of_an_image_resized_after_annotation_are_resized_too(tmp_path):
     path = save(tmp_path / "a.png", np.zeros((60, 80, 3), np.uint8))
     survey = survey_images(data_of([(path, (40, 30))]), threads=1)
