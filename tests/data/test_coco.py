@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scratchdet.data.coco import CHUNK, list_splits, read
+from scratchdet.data.coco import list_splits, read
+from scratchdet.data.coco_json import CHUNK
 from scratchdet.structures import DataError
 
 IMAGE = {"id": 7, "file_name": "a.png", "width": 40, "height": 30}
@@ -131,25 +132,74 @@ def test_problems_are_reported_by_annotation_id(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("annotation", "message"),
+    "bbox",
+    [[], None, [1, 2, 3], [1, 2, 3, 4, 5], [1, 2, 3, "4"], [1, 2, None, 4], {"x": 1}, "1234"],
+)
+def test_a_bbox_that_is_not_four_numbers_is_a_problem_of_its_annotation(tmp_path, bbox):
+    objects = (OBJECT | {"bbox": bbox}, OBJECT | {"id": 6})
+    path = write(tmp_path / "a.json", annotations=objects)
+    data = read(path)
+    assert data.boxes.tolist() == [[1, 2.5, 4, 6.5]]
+    (problem,) = data.problems
+    assert problem.where == f"{path}: annotation id 5"
+    assert "box 0 (zebra) has a coordinate that is not a number" in problem.what
+    with pytest.raises(DataError, match="annotation id 5"):
+        read(path, on_bad_box="error")
+
+
+def test_a_number_too_large_and_a_missing_bbox_are_problems_too(tmp_path):
+    objects = ({"id": 5, "image_id": 7, "category_id": 90}, OBJECT | {"bbox": [0, 0, 10**400, 1]})
+    data = read(write(tmp_path / "a.json", annotations=objects))
+    assert [problem.action for problem in data.problems] == ["dropped", "dropped"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
     [
-        ({"id": 5, "image_id": 7, "category_id": 90}, "annotation id 5: has no 'bbox'"),
-        ({"id": 5, "category_id": 90, "bbox": [1, 2, 3, 4]}, "annotation id 5: has no 'image_id'"),
-        (OBJECT | {"bbox": [1, 2, 3]}, "annotation id 5: bbox is not four numbers"),
-        (OBJECT | {"bbox": [1, 2, 3, "x"]}, "annotation id 5: bbox is not four numbers"),
-        (OBJECT | {"bbox": None}, "annotation id 5: bbox is not four numbers"),
+        ({"annotations": [OBJECT, {"id": 8}]}, "annotation id 8: has no 'image_id'"),
+        ({"annotations": [OBJECT, OBJECT | {"id": 8, "image_id": "7"}]}, "annotation id 8: its im"),
+        ({"annotations": [OBJECT | {"image_id": [7]}]}, r"annotation id 5: its image_id is \[7\]"),
+        ({"annotations": [OBJECT | {"category_id": {}}]}, "annotation id 5: its category_id is {}"),
+        ({"images": [IMAGE | {"id": [7]}]}, r"image \[7\]: its id is \[7\]"),
+        ({"images": [IMAGE, IMAGE | {"id": "x"}]}, "image 'x': its id is 'x'; ids are all numbers"),
+        ({"images": [IMAGE | {"id": True}]}, "image True: its id is True"),
+        ({"images": [IMAGE | {"file_name": None}]}, "image 7: its file_name is None"),
+        ({"images": [IMAGE | {"width": "wide"}]}, "image 7: its width is 'wide'"),
+        ({"images": [IMAGE | {"height": -3}]}, "image 7: its height is -3"),
+        ({"images": [IMAGE | {"height": 1e400}]}, "image 7: its height is inf"),
+        ({"categories": [*CATEGORIES, {"id": "3", "name": "x"}]}, "category '3': its id is '3'"),
+        ({"categories": [{"id": None, "name": "x"}]}, "category None: its id is None"),
+        ({"categories": [{"id": 1, "name": ["x"]}]}, "category 1: its name is"),
     ],
 )
-def test_annotations_that_lack_something_are_refused_by_id(tmp_path, annotation, message):
-    path = write(tmp_path / "a.json", annotations=(OBJECT | {"id": 4}, annotation))
+def test_entries_that_make_no_sense_are_refused_by_id(tmp_path, change, message):
+    path = write(tmp_path / "a.json", **change)
     with pytest.raises(DataError, match=rf"a\.json: {message}"):
         read(path)
 
 
-def test_a_number_too_many_does_not_make_up_for_one_too_few(tmp_path):
-    objects = (OBJECT | {"bbox": [1, 2, 3]}, OBJECT | {"id": 6, "bbox": [1, 2, 3, 4, 5]})
-    with pytest.raises(DataError, match="annotation id 5: bbox is not four numbers"):
-        read(write(tmp_path / "a.json", annotations=objects))
+def test_ids_may_be_texts_and_have_decimal_points(tmp_path):
+    data = read(
+        write(
+            tmp_path / "a.json",
+            images=(IMAGE | {"id": "x"},),
+            annotations=(OBJECT | {"image_id": "x", "category_id": 90.0},),
+        )
+    )
+    assert (list(data.ids), data.labels.tolist()) == (["x"], [1])
+
+
+@pytest.mark.parametrize("present", [True, False])
+def test_file_names_that_lead_out_of_the_folder_are_problems(tmp_path, present):
+    write_image(tmp_path / "secret.png")
+    if present:
+        write_image(tmp_path / "data/a.png")
+    names = (f"{tmp_path}/secret.png", "../secret.png", "x/../../secret.png", "a.png")
+    images = [IMAGE | {"id": i, "file_name": name} for i, name in enumerate(names)]
+    data = read(write(tmp_path / "data/a.json", images=images, annotations=()))
+    assert list(data.ids) == ["3"]
+    assert [p.action for p in data.problems] == ["image dropped"] * 3
+    assert all("leads out of the folder" in p.what for p in data.problems)
 
 
 @pytest.mark.parametrize(
@@ -158,6 +208,8 @@ def test_a_number_too_many_does_not_make_up_for_one_too_few(tmp_path):
         ('{"images": [],\n "annotations": [}', r"a\.json:2: malformed JSON"),
         ('{"images": []}', "no list of categories"),
         ("[]", "not COCO annotations"),
+        ("[" * 100_000, "not a JSON text"),
+        ("1" * 5000, "not a JSON text"),
         ('{"images": [{"id": 1}], "categories": []}', "image 1: has no 'file_name'"),
         ('{"images": [], "categories": [{"id": 1}]}', "category 1: has no 'name'"),
     ],

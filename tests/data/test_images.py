@@ -70,7 +70,7 @@ def test_grey_and_cmyk_jpegs_arrive_in_colour(tmp_path, pixels):
 def test_sixteen_bits_are_refused_rather_than_blackened(tmp_path, suffix, shape, channels):
     path = tmp_path / f"deep{suffix}"
     path.write_bytes(cv2.imencode(suffix, np.full(shape, 4000, np.uint16))[1].tobytes())
-    with pytest.raises(DataError, match="deep.*: 16 bits per channel.*convert"):
+    with pytest.raises(DataError, match=r"deep.*: 16 bits per channel.*convert"):
         read_image(path, channels=channels)
 
 

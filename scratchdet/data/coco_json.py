@@ -1,0 +1,102 @@
+"""COCO's JSON: whether a file holds it, and its entries as what they must be."""
+
+from __future__ import annotations
+
+import json
+import math
+import reprlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from scratchdet.structures import DataError
+
+MARKS = (b'"images"', b'"annotations"', b'"categories"')
+CHUNK = 1 << 20  # bytes read at a time when looking for the marks
+LONGEST_SIDE = 2**31 - 1  # pixels; sizes are kept as int32
+NO_BOX = (math.nan,) * 4
+
+
+def looks_like_coco(file: Path) -> bool:
+    """Whether the JSON is an object that speaks of images and of annotations or categories.
+
+    The bytes are searched for the quoted words, up to the second found: parsing takes minutes where
+    this takes a moment. A file that has them deeper down is told from COCO's when it is read.
+    """
+    missing = set(MARKS)
+    with file.open("rb") as stream:
+        chunk = stream.read(CHUNK)
+        if not chunk.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
+            return False  # a list holds someone's detections
+        end = b""
+        while chunk and (MARKS[0] in missing or len(missing) > 1):
+            window = end + chunk  # a word may lie across the border
+            missing -= {mark for mark in missing if mark in window}
+            end, chunk = chunk[-max(map(len, MARKS)) :], stream.read(CHUNK)
+    return MARKS[0] not in missing and len(missing) <= 1
+
+
+def load(path: Path) -> dict[str, Any]:
+    """The content, with lists of objects as images, categories and annotations (if any)."""
+    try:
+        content = json.loads(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}:{error.lineno}: malformed JSON: {error.msg}") from error
+    except (ValueError, RecursionError) as error:  # not UTF-8, numbers of thousands of digits
+        raise DataError(f"{path}: not a JSON text: {error}") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: a list (of detections?), not COCO annotations")
+    for key, needed in (("images", True), ("categories", True), ("annotations", False)):
+        entries = content.get(key, None if needed else [])
+        if not isinstance(entries, list) or not all(isinstance(item, dict) for item in entries):
+            raise DataError(f"{path}: no list of {key} in it, so not COCO annotations")
+    return content
+
+
+def keys(entries: Sequence[dict[str, Any]], key: str, place: str) -> list[Any]:
+    """That id of every entry; DataError if one lacks it, or unless all are numbers or all texts."""
+    values = [entry.get(key) for entry in entries]
+    types = set(map(type, values))
+    if types <= {int, float} or types == {str}:  # pandas writes ids with a decimal point
+        return values
+    usual = (int, float) if type(values[0]) in (int, float) else (str,)
+    odd = next(entry for entry in entries if type(entry.get(key)) not in usual)
+    raise DataError(_fault(odd, key, place, "ids are all numbers, or all texts"))
+
+
+def texts(entries: Sequence[dict[str, Any]], key: str, place: str) -> list[str]:
+    """That name of every entry; DataError if one lacks it or has something else there."""
+    for entry in entries:
+        if type(entry.get(key)) not in (str, int, float):
+            raise DataError(_fault(entry, key, place, "it must be a text"))
+    return [str(entry[key]) for entry in entries]
+
+
+def _fault(entry: dict[str, Any], key: str, place: str, wanted: str) -> str:
+    place = f"{place} {reprlib.repr(entry['id'])}" if "id" in entry else f"{place} without id"
+    if key not in entry:
+        return f"{place}: has no {key!r}"
+    return f"{place}: its {key} is {reprlib.repr(entry[key])}; {wanted}"
+
+
+def size(entry: dict[str, Any], place: str) -> tuple[int, int] | None:
+    """(width, height) in pixels, None where the file does not say (some tools write 0)."""
+    for side in ("width", "height"):
+        if not entry.get(side):
+            return None
+        if type(entry[side]) not in (int, float) or not 1 <= entry[side] <= LONGEST_SIDE:
+            raise DataError(_fault(entry, side, place, "it must be a number of pixels"))
+    return int(entry["width"]), int(entry["height"])
+
+
+def box(annotation: dict[str, Any]) -> Sequence[float]:
+    """Its x, y, width, height; NaN, which no box has, if `bbox` is not four numbers."""
+    box = annotation.get("bbox")
+    if not isinstance(box, list) or len(box) != 4:
+        return NO_BOX
+    # The limit, because JSON has whole numbers that are too large for a float.
+    numbers = all(type(value) in (int, float) and abs(value) <= sys.float_info.max for value in box)
+    return box if numbers else NO_BOX
