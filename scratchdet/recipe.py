@@ -148,6 +148,7 @@ class Recipe:
             "schedule.log_every": self.schedule.log_every,
             "model.input_size": min(self.model.input_size),
             "optim.negatives_per_positive": self.optim.negatives_per_positive,
+            "data.hold_out": self.data.hold_out,
         }
         at_least_zero = {
             "optim.weight_decay": self.optim.weight_decay,

@@ -63,15 +63,15 @@ def test_no_file_gives_an_empty_list(tmp_path):
 def test_an_image_is_found_as_it_is_and_a_folder_is_searched_with_those_below(tmp_path):
     files = [picture(tmp_path / name) for name in ("b.png", "deep/er/a.PNG", "ü x.jpg", "c.tiff")]
     (tmp_path / "notes.txt").write_text("no image")
-    assert find_images(files[0]) == [files[0]]
-    assert find_images(tmp_path) == sorted(files)
+    assert find_images(files[0], leave_out=tmp_path / "found") == [files[0]]
+    assert find_images(tmp_path, leave_out=tmp_path / "found") == sorted(files)
 
 
 def test_nothing_to_find_is_an_error(tmp_path):
     with pytest.raises(DataError, match="no such file or folder"):
-        find_images(tmp_path / "nowhere")
+        find_images(tmp_path / "nowhere", leave_out=tmp_path / "found")
     with pytest.raises(DataError, match=r"no image here; looked for \.jpg, "):
-        find_images(tmp_path)
+        find_images(tmp_path, leave_out=tmp_path / "found")
 
 
 def test_a_line_has_the_image_and_its_objects(tmp_path):

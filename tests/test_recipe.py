@@ -14,7 +14,17 @@ from hypothesis import strategies as st
 import scratchdet.recipe
 from scratchdet.recipe import Recipe, RecipeError, differing, from_toml, save_recipe, to_toml
 
-LARGER_THAN_ZERO = {"batch", "lr", "steps", "log_every", "input_size", "negatives_per_positive"}
+SHARES = {"ema", "momentum", "hold_out", "match_iou"}
+LARGER_THAN_ZERO = {
+    "batch",
+    "lr",
+    "steps",
+    "log_every",
+    "input_size",
+    "negatives_per_positive",
+    "hold_out",
+    "match_iou",
+}
 GROUPS = [group.name for group in fields(Recipe)]
 
 
@@ -35,10 +45,10 @@ def values_for(hint, name):
     if hint is bool:
         return st.booleans()
     if hint is int:
-        return st.integers(1 if name in LARGER_THAN_ZERO else -(2**62), 2**62)
-    if name == "ema":
-        return st.floats(0, 1, exclude_max=True)
-    smallest = 5e-324 if name in LARGER_THAN_ZERO else None
+        return st.integers(1 if name in LARGER_THAN_ZERO else 0, 2**62)
+    smallest = 5e-324 if name in LARGER_THAN_ZERO else 0
+    if name in SHARES:
+        return st.floats(smallest, 1, exclude_max=True)
     return st.floats(smallest, allow_nan=False, allow_infinity=False)
 
 

@@ -34,5 +34,5 @@ def small_data() -> Recipe:
         nano(),
         model={"input_size": (240, 320)},
         data={"augment": "mild"},
-        schedule={"steps": 1_500},
+        schedule={"steps": 1_200, "evaluate_every": 300},
     )

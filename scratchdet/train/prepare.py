@@ -1,7 +1,6 @@
 """From a recipe's paths and splits to data that can be trained on, with everything wrong listed."""
 
 import hashlib
-import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -106,7 +105,7 @@ def prepare(recipe: DataRecipe, *, threads: int, console: Console) -> Prepared:
             )
             found = _survey(recipe, annotated, channels, threads=threads, console=console)
             parts[use] = _apart(found.data, train, name=name, use=use)
-    problems = itertools.chain.from_iterable(part.problems for part in parts.values())
+    problems = [problem for part in parts.values() for problem in part.problems]
     names = {"training": split or "all images", "validation": val_split, "test": recipe.test_split}
     notes = [f"{use} on {names[use]}: {_count(part)}" for use, part in parts.items()]
     if holds_out(recipe, len(train)):
@@ -141,7 +140,13 @@ def _survey(
     console: Console,
 ) -> Survey:
     with progress_bar(console, "decoding every image once") as report:
-        return survey_images(data, threads=threads, channels=channels, progress=report)
+        return survey_images(
+            data,
+            threads=threads,
+            channels=channels,
+            on_bad_box=recipe.on_bad_box,
+            progress=report,
+        )
 
 
 def _apart(data: DetectionData, train: DetectionData, *, name: str, use: str) -> DetectionData:

@@ -7,7 +7,7 @@ import torch
 
 from scratchdet.data.formats import read_data
 from scratchdet.data.voc_write import write_voc
-from scratchdet.evaluation.run import detect_all, evaluate
+from scratchdet.evaluation.run import detect_all, evaluate, read_known
 from scratchdet.structures import DataError, Detections
 
 
@@ -49,10 +49,26 @@ def test_no_image_gives_no_detections_and_no_figure(root):
 
 
 def test_what_finds_everything_has_full_marks(root):
-    metrics = evaluate(Seer(), root)
+    metrics = evaluate(Seer(), root, split="train+test")
     assert (metrics.num_images, metrics.num_objects) == (9, 7)
     assert metrics.ap50 == 1
     assert metrics.ap_per_class == {"a": 1.0, "b": 1.0}
+
+
+def test_the_test_split_is_evaluated_when_nobody_says_which(root, tmp_path, scenes):
+    assert evaluate(Seer(), root).num_images == 4
+    splits = {"train": scenes(3), "val": scenes(2, seed=1)}
+    splits["val"] = [(f"val_{name}", sample) for name, sample in splits["val"]]
+    assert evaluate(Seer(), write_voc(tmp_path / "val", splits, classes=("a", "b"))).num_images == 2
+
+
+def test_undecodable_images_are_left_out_of_an_evaluation_and_listed(tmp_path, scenes):
+    root = write_voc(tmp_path / "voc", {"test": scenes(3)}, classes=("a", "b"))
+    (root / "JPEGImages/001.jpg").write_bytes(b"no image")
+    data = read_known(root, split="test", classes=("a", "b"), channels=3)
+    assert [*data.ids] == ["000", "002"]
+    assert "001.jpg" in str(data.problems[-1])
+    assert evaluate(Seer(), root).num_images == 2
 
 
 @pytest.mark.parametrize("batch", [1, 4, 9, 50])
@@ -88,7 +104,7 @@ def test_the_protocol_and_the_split_are_as_asked(root, protocol):
 
 def test_classes_are_matched_by_name_in_the_order_of_the_detector(root):
     assert evaluate(Seer(("b", "a")), root).ap50 == 1
-    metrics = evaluate(Seer(("b", "unknown", "a")), root)
+    metrics = evaluate(Seer(("b", "unknown", "a")), root, split="train+test")
     assert metrics.ap50 == 1
     assert np.isnan(metrics.ap_per_class["unknown"])
     assert metrics.num_objects == 7
@@ -100,7 +116,7 @@ def test_data_in_another_order_of_classes_are_refused(root):
 
 
 def test_data_without_any_known_class_are_refused(root):
-    with pytest.raises(DataError, match=r"no object to evaluate on, of the classes x, y\. 7 were"):
+    with pytest.raises(DataError, match=r"no object to evaluate on, of the classes x, y\. 3 were"):
         evaluate(Seer(("x", "y")), root)
 
 
