@@ -60,7 +60,9 @@ def read(
     """A YOLO folder or its data.yaml; labels in order of the class numbers.
 
     Polygons (segmentation labels) become their bounding boxes. An image with an empty label file,
-    or none, has no objects.
+    or none, has no objects; where most have none, a remark says where they were looked for. The
+    YAML file and the lists it names may hold absolute paths, as those of training tools do: only
+    read data that you trust to name its own files.
     """
     path = Path(path)
     source = _source(path)
@@ -124,10 +126,22 @@ def _source(path: Path) -> _Source:
 
 def _names(names: Any, file: Path) -> dict[int, str]:
     if isinstance(names, list):
-        return {number: str(name) for number, name in enumerate(names)}
-    if isinstance(names, dict) and all(str(key).isdigit() for key in names):
-        return {int(key): str(names[key]) for key in sorted(names, key=int)}
-    raise DataError(f"{file}: `names` must be a list of class names, or number: name pairs")
+        numbered = dict(enumerate(names))
+    elif isinstance(names, dict) and all(_is_number(key) for key in names):
+        numbered = {int(key): names[key] for key in sorted(names, key=int)}
+    else:
+        raise DataError(f"{file}: `names` must be a list of class names, or number: name pairs")
+    for number, name in numbered.items():
+        if type(name) not in (str, int, float):  # YAML reads a bare no as False
+            raise DataError(
+                f"{file}: the name of class {number} is read as {type(name).__name__}, not as text;"
+                " put it in quotes"
+            )
+    return {number: str(name) for number, name in numbered.items()}
+
+
+def _is_number(key: Any) -> bool:
+    return isinstance(key, int | str) and str(key).isdecimal()
 
 
 def _yaml_splits(content: dict[str, Any], file: Path) -> dict[str, list[Path]]:
@@ -135,8 +149,10 @@ def _yaml_splits(content: dict[str, Any], file: Path) -> dict[str, list[Path]]:
     for key in YAML_KEYS:
         entries = content.get(key) or []
         entries = [entries] if isinstance(entries, str) else entries
+        if not isinstance(entries, list) or not all(isinstance(entry, str) for entry in entries):
+            raise DataError(f"{file}: `{key}` must be a folder of images, a list file, or a list")
         if entries:
-            splits[key] = [_resolve(str(entry), content, file) for entry in entries]
+            splits[key] = [_resolve(entry, content, file) for entry in entries]
     return splits
 
 
@@ -145,7 +161,10 @@ def _resolve(entry: str, content: dict[str, Any], file: Path) -> Path:
 
     `path` is often that of another machine; and exports say `../train/images` for train/images.
     """
-    bases = (file.parent / str(content.get("path") or "."), file.parent)
+    path = content.get("path") or "."
+    if not isinstance(path, str):
+        raise DataError(f"{file}: `path` must be the name of a folder")
+    bases = (file.parent / path, file.parent)
     tried = [base / name for base in bases for name in (entry, entry.removeprefix("../"))]
     return next((path for path in tried if path.exists()), tried[0])
 
@@ -185,8 +204,19 @@ def _part(sources: Iterable[Path], names: dict[int, str]) -> Found:
         ignore=np.zeros(len(rows), bool),
         classes=list(names.values()),
         where=lambda row: f"{rows[row][0]}:{rows[row][1].line}",
-        problems=tuple(problems),
+        problems=tuple(problems) + _missing_labels(files),
     )
+
+
+def _missing_labels(files: Sequence[Path]) -> tuple[Problem, ...]:
+    """A remark if most label files are missing: rather a wrong folder than so much background."""
+    missing = [file for file in files if not file.is_file()]
+    if 2 * len(missing) <= len(files):
+        return ()
+    what = (
+        f"there is no such label file, nor those of {len(missing) - 1} more of {len(files)} images"
+    )
+    return (Problem(str(missing[0]), f"{what}: taken as images without objects", "kept"),)
 
 
 def _images(source: Path) -> list[Path]:

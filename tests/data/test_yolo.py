@@ -1,5 +1,7 @@
 """YOLO folders: the YAML file and its paths, label lines of every kind."""
 
+from itertools import pairwise
+
 import pytest
 from PIL import Image
 
@@ -47,6 +49,42 @@ def test_an_image_without_labels_has_no_objects(folder):
     write(folder, "b", "0 0.5 0.5 0.1 0.1").unlink()
     data = read(folder)
     assert (len(data), data.num_objects, data.problems) == (2, 0, ())
+
+
+def test_a_remark_says_where_labels_were_looked_for_if_most_images_have_none(folder):
+    label = write(folder, "a", "0 0.5 0.5 0.1 0.1")
+    label.unlink()
+    write(folder, "b").unlink()
+    write(folder, "c")
+    data = read(folder)
+    assert len(data) == 3
+    (problem,) = data.problems
+    assert (problem.where, problem.action) == (str(label), "kept")
+    assert "1 more of 3 images" in problem.what
+    assert read(folder, on_bad_box="error").problems == data.problems
+    assert not label.exists()
+
+
+def test_lists_may_name_images_anywhere(tmp_path):
+    write(tmp_path / "elsewhere", "a", "0 0.5 0.5 0.1 0.1")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/list.txt").write_text(f"{tmp_path}/elsewhere/images/train/a.png")
+    assert read(write_yaml(tmp_path / "data", "train: list.txt\nnames: [cat]")).num_objects == 1
+
+
+def test_names_may_be_numbers(tmp_path):
+    write(tmp_path, "a")
+    data = read(write_yaml(tmp_path, "train: images/train\nnames: {0: 7, '1': 2.5}"))
+    assert data.classes == ("7", "2.5")
+
+
+def test_an_alias_bomb_does_not_become_a_class_name_nor_a_message(tmp_path):
+    layers = "".join(f"{new}: &{new} [{f'*{old}, ' * 9}]\n" for old, new in pairwise("abcdefgh"))
+    bomb = f"a: &a [{'lol, ' * 9}]\n{layers}"
+    for use in ("names: [*h]", "names: {0: *h}", "names: [a]\ntrain: [*h]", "names: [a]\npath: *h"):
+        with pytest.raises(DataError, match=r"data\.yaml") as caught:
+            read(write_yaml(tmp_path, f"{bomb}{use}\n" + "train: x\n" * ("train" not in use)))
+        assert len(str(caught.value)) < 1000
 
 
 def test_a_border_rounded_over_the_edge_is_no_problem(folder):
@@ -148,6 +186,13 @@ def test_images_without_split_folders_are_read_as_one(folder):
         ("names: [a\n", r"data\.yaml: malformed YAML"),
         ("train: images/train", r"data\.yaml: `names` must be"),
         ("names: cat", r"data\.yaml: `names` must be"),
+        ("names: {cat: 0}", r"data\.yaml: `names` must be"),
+        ("names: {²: cat}", r"data\.yaml: `names` must be"),
+        ("names: [yes, no]", r"the name of class 0 is read as bool, not as text; put it in quotes"),
+        ("names: [cat, ]\nnames: {0: }", r"the name of class 0 is read as NoneType"),
+        ("names: [cat]\ntrain: 5", r"data\.yaml: `train` must be a folder"),
+        ("names: [cat]\ntrain: {a: b}", r"data\.yaml: `train` must be a folder"),
+        ("names: [cat]\ntrain: x\npath: 5", r"data\.yaml: `path` must be the name"),
         ("names: [cat]\ntrain: gone", "gone: no such folder of images"),
     ],
 )
