@@ -98,7 +98,7 @@ def _annotation(name: str, sample: Sample, classes: Sequence[str]) -> bytes:
 
 
 def _add(parent: ElementTree.Element, values: Mapping[str, object]) -> None:
-    """Nothing; `parent` gains one text element per value."""
+    """Adds one text element per value to `parent`, which is being built."""
     for tag, value in values.items():
         ElementTree.SubElement(parent, tag).text = str(value)
 
