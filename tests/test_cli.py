@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -209,7 +210,7 @@ def test_a_flag_or_value_that_does_not_exist_is_named(arguments, named, capsys):
 def test_an_unknown_model_is_refused_with_those_there_are(data, recipe_file, capsys):
     assert call("train", data, "--recipe", recipe_file, "--model.name", "yolo") == 2
     error = capsys.readouterr().err
-    assert error.startswith("scratchdet train: no model is called 'yolo'; there are ssd300_vgg16")
+    assert error.startswith("scratchdet train: model.name is 'yolo'; choose from ssd300_vgg16")
     assert error.count("\n") == 1
 
 
@@ -396,7 +397,7 @@ def test_the_demo_trains_resumes_and_begins_again(tiny, scenes, here, monkeypatc
 
     short = differing(tiny, schedule={"steps": 1}, data={"test_split": "test"})
     monkeypatch.setattr("scratchdet.data.digits.write_digits", few)
-    monkeypatch.setattr("scratchdet.cli.load_recipe", {"digits": short}.__getitem__)
+    monkeypatch.setitem(RECIPES, "digits", lambda: short)
     assert call("demo", "--data-only", "nur") == 0
     assert (here / "nur" / "JPEGImages").is_dir()
     assert not (here / "runs").exists()
@@ -409,6 +410,45 @@ def test_the_demo_trains_resumes_and_begins_again(tiny, scenes, here, monkeypatc
     assert "resumed at step 1" in capsys.readouterr().out
     assert call("demo", "--device", "cpu") == 0
     assert "resumed" not in capsys.readouterr().out
+
+
+def test_the_demo_replaces_no_run_but_its_own(run, scenes, here, monkeypatch, capsys):
+    monkeypatch.setattr("scratchdet.data.digits.write_digits", lambda root: root)
+    before = sorted(run.rglob("*"))
+    assert call("demo", "--run-dir", run) == 2
+    assert "holds a run that is no demo" in capsys.readouterr().err
+    assert sorted(run.rglob("*")) == before
+
+
+def test_detect_neither_replaces_its_images_nor_finds_its_own_pictures(run, data, here, capsys):
+    shutil.copytree(data / "JPEGImages", here / "photos")
+    before = {path: path.read_bytes() for path in (here / "photos").iterdir()}
+    assert call("detect", run, "photos", "--out", "photos") == 2
+    assert "give another --out" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in (here / "photos").iterdir()} == before
+    for _ in range(2):
+        assert call("detect", run, "photos", "--out", "photos/found") == 0
+        assert f"in {len(before)} images" in capsys.readouterr().out
+
+
+def test_eval_leaves_out_what_was_trained_on(scenes, recipe_file, capsys, here):
+    root = write_voc(here / "formen", {"all": scenes(20)}, classes=CLASSES)
+    shutil.rmtree(root / "ImageSets")
+    assert call("train", root, "--recipe", recipe_file) == 0
+    held_out = json.loads((here / "runs/formen/metrics.json").read_text())
+    capsys.readouterr()
+    assert call("eval", "runs/formen", root, "--json") == 0
+    said = capsys.readouterr()
+    again = json.loads(said.out)
+    assert f"{20 - held_out['num_images']} images are left out" in said.err
+    assert {key: again[key] for key in ("num_images", "num_objects", "ap50")} == {
+        key: held_out[key] for key in ("num_images", "num_objects", "ap50")
+    }
+
+
+def test_eval_says_when_it_is_asked_for_what_was_trained_on(run, data, capsys):
+    assert call("eval", run, data, "--split", "train") == 0
+    assert "NOTE: the detector was trained on 6 of these 6 images" in capsys.readouterr().out
 
 
 def test_it_runs_as_a_module_on_a_path_of_its_own(data, recipe_file, here):
