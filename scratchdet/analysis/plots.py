@@ -190,7 +190,7 @@ def _with_tags(
 
 
 def save_image(image_rgb: np.ndarray, path: Path) -> None:
-    """Nothing; the picture is at `path`, in the format its suffix names, whole or not at all."""
+    """Writes the picture to `path`, in the format its suffix names, whole or not at all."""
     pixels = cv2.cvtColor(image_rgb, cv2.COLOR_RGB2BGR)
     try:
         done, encoded = cv2.imencode(path.suffix, pixels)
@@ -203,7 +203,7 @@ def save_image(image_rgb: np.ndarray, path: Path) -> None:
 
 
 def plot_training(log: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Nothing; `path` is a PNG with the losses, learning rate, gradient norm and AP50 over steps.
+    """Writes a PNG with the losses, learning rate, gradient norm and AP50 over steps.
 
     `log`: the records of log.jsonl. Those with `evaluation` give AP50, those with `loss` the rest.
     """
@@ -246,7 +246,7 @@ def _curve(
     *,
     window: int | None = None,
 ) -> None:
-    """Nothing; `axes` gains the logged values as points and their running mean as a line."""
+    """Draws the logged values on `axes` as points, and their running mean as a line."""
     steps = np.array([record["step"] for record in records], float)
     values = np.array([record.get(key, np.nan) for record in records], float)
     if window is None:
@@ -271,7 +271,7 @@ def running_mean(values: np.ndarray, window: int) -> np.ndarray:
 
 
 def _dress(axes: "Axes", title: str, *, log_scale: bool = False) -> None:
-    """Nothing; `axes` has its title, a light grid and no frame it does not need."""
+    """Gives `axes` its title, a light grid and no frame that it does not need."""
     axes.set_title(title, loc="left", fontsize="medium")
     if log_scale and np.isfinite(axes.dataLim.minposy):  # infinite without a positive value
         axes.set_yscale("log")

@@ -41,7 +41,7 @@ def from_detections(detections: Sequence[Detections]) -> Columns:
 
 
 def check(data: DetectionData, detections: Columns) -> None:
-    """Nothing; raises DataError where a detection cannot belong to `data` or is not a number.
+    """Raises DataError where a detection cannot belong to `data` or is not a number.
 
     A NaN would sort and compare without complaint and give a figure that means nothing.
     """

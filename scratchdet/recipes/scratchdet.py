@@ -9,7 +9,7 @@ def scratchdet300_r18() -> Recipe:
 
     Command: scratchdet train VOCdevkit --recipe scratchdet300_r18 --split trainval --val-split none
     --test-split test. Made for GPUs. Values: those of `ssd300` (ScratchDet, section 4.1).
-    Result: 78.5 mAP on VOC 2007 test published (table 4, root block); not measured here.
+    Result: 78.5 mAP on VOC 2007 test, published (with the root block); not measured here.
     """
     return differing(ssd300(), model={"name": "scratchdet300_r18"})
 
@@ -19,7 +19,7 @@ def scratchdet300_r34() -> Recipe:
 
     Command: scratchdet train VOCdevkit --recipe scratchdet300_r34 --split trainval --val-split none
     --test-split test. Made for GPUs. Values: those of `ssd300` (ScratchDet, section 4.1).
-    Result: 80.4 mAP on VOC 2007 test published (table 5); not measured here.
+    Result: published in the paper for this network; not measured here.
     """
     return differing(ssd300(), model={"name": "scratchdet300_r34"})
 
@@ -28,8 +28,8 @@ def scratchdet300_small_data() -> Recipe:
     """ScratchDet300 on Root-ResNet-18 for hundreds to a few thousand images, on one GPU.
 
     Command: scratchdet train DATA --recipe scratchdet300_small_data
-    Values: our own choice after the experiments with `small_data`: batch 32 with BatchNorm, cosine,
-    averaged weights. Result: not measured here.
+    Values: our own guess, from `small_data`: batch 32 with BatchNorm, cosine, averaged weights.
+    Result: not measured here.
     """
     return differing(
         ssd300(),
