@@ -8,7 +8,7 @@ def scratchdet300_r18() -> Recipe:
     """ScratchDet300 on Root-ResNet-18, on PASCAL VOC 07+12.
 
     Command: scratchdet train VOCdevkit --recipe scratchdet300_r18 --split trainval --val-split none
-    --test-split test. Made for GPUs. Values: those of `ssd300` (ScratchDet, section 4.1).
+    --test-split test. Made for GPUs. Values: those of `ssd300`.
     Result: 78.5 mAP on VOC 2007 test, published (with the root block); not measured here.
     """
     return differing(ssd300(), model={"name": "scratchdet300_r18"})
@@ -18,7 +18,7 @@ def scratchdet300_r34() -> Recipe:
     """ScratchDet300 on Root-ResNet-34, on PASCAL VOC 07+12.
 
     Command: scratchdet train VOCdevkit --recipe scratchdet300_r34 --split trainval --val-split none
-    --test-split test. Made for GPUs. Values: those of `ssd300` (ScratchDet, section 4.1).
+    --test-split test. Made for GPUs. Values: those of `ssd300`.
     Result: published in the paper for this network; not measured here.
     """
     return differing(ssd300(), model={"name": "scratchdet300_r34"})

@@ -8,9 +8,9 @@ def ssd300() -> Recipe:
 
     Command: scratchdet train VOCdevkit --recipe ssd300 --split trainval --val-split none
     --test-split test. Made for GPUs: 100,000 steps of 128 images.
-    Values: Zhu et al., ScratchDet, CVPR 2019, section 4.1 (lr 0.05, batch 128, 100k steps, drops at
+    Values: Zhu et al., ScratchDet, CVPR 2019 (lr 0.05, batch 128, 100k steps, drops at
     40k, 75k and 90k, momentum 0.9, weight decay 5e-4); augmentation, matching and mining as in the
-    SSD Caffe release, which also learns the objects marked difficult. Warm-up of 500 steps: our own.
+    SSD Caffe release, which also learns the objects marked difficult. Our own: the warm-up.
     Result: not measured here.
     """
     return differing(

@@ -23,7 +23,7 @@ def scene(rng: np.random.Generator, number: int) -> tuple[str, Sample]:
     """A large and a small rectangle, side by side, of different classes, on noise."""
     image = rng.integers(0, 90, (SIZE, SIZE, 3), dtype=np.uint8)
     boxes, labels = [], []
-    for half, sides in enumerate(((28, 44), (18, 30))):
+    for half, sides in enumerate(((30, 46), (24, 36))):
         width, height = rng.integers(*sides, 2)
         left = half * SIZE // 2 + rng.integers(0, SIZE // 2 - width + 1)
         top = rng.integers(0, SIZE - height + 1)
