@@ -8,8 +8,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
 from torch.utils.tensorboard import SummaryWriter
 
 from scratchdet.files import write_text
@@ -51,17 +53,19 @@ class RunLog:
         )
         self.bar = Progress(
             TextColumn("step {task.completed}/{task.total}"),
-            BarColumn(bar_width=20),
-            TextColumn("{task.fields[figures]}"),
+            BarColumn(bar_width=30),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
-            console=self.console,
-            disable=self.plain,
-            refresh_per_second=4,
         )
-        self.bar.start()
-        self.task = self.bar.add_task("", total=self.steps, completed=self.start, figures="")
+        self.task = self.bar.add_task("", total=self.steps, completed=self.start)
+        self.figures = Text()
+        # Two lines: both fit a terminal of 80 columns.
+        self.display = Live(
+            Group(self.bar, self.figures), console=self.console, refresh_per_second=4
+        )
+        if not self.plain:
+            self.display.start()
         return self
 
     def __exit__(
@@ -70,7 +74,7 @@ class RunLog:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.bar.stop()
+        self.display.stop()
         self.events.close()
         self.file.close()
 
@@ -84,12 +88,13 @@ class RunLog:
         for name, value in figures.items():
             self.events.add_scalar(f"train/{name}", value, step)
         line = (
-            f"loss {figures['loss']:.3f} (class {figures['classification']:.3f}, "
-            f"box {figures['localisation']:.3f})  lr {figures['lr']:.4f}  "
-            f"gradient {figures['gradient_norm']:.2f}  {figures['images_per_second']:.0f} img/s"
+            f"loss {figures['loss']:.2f} = class {figures['classification']:.2f} "
+            f"+ box {figures['localisation']:.2f}  lr {figures['lr']:.4f}  "
+            f"grad {figures['gradient_norm']:.2f}  {figures['images_per_second']:.0f} img/s"
             + ("" if self.ap50 is None else f"  AP50 {self.ap50:.3f}")
         )
-        self.bar.update(self.task, completed=step, figures=line)
+        self.bar.update(self.task, completed=step)
+        self.figures.plain = line
         if self.plain and time.monotonic() - self.printed > PLAIN_EVERY:
             self.printed = time.monotonic()
             self.console.print(f"step {step}/{self.steps}  {line}", highlight=False, soft_wrap=True)

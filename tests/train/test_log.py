@@ -108,7 +108,7 @@ def test_without_a_terminal_a_line_comes_every_half_minute(tmp_path, monkeypatch
     lines = console.file.getvalue().splitlines()
     assert [line.split("  ")[0] for line in lines] == ["step 2/10", "step 4/10"]
     assert lines[0] == (
-        "step 2/10  loss 3.500 (class 2.000, box 1.500)  lr 0.0100  gradient 7.25  12 img/s"
+        "step 2/10  loss 3.50 = class 2.00 + box 1.50  lr 0.0100  grad 7.25  12 img/s"
     )
 
 
@@ -121,7 +121,7 @@ def test_in_a_terminal_the_step_is_drawn(tmp_path, way):
         else:
             log.advance(5)
     assert "step 5/10" in console.file.getvalue()
-    assert ("loss 3.500" in console.file.getvalue()) == (way == "record")
+    assert ("loss 3.50" in console.file.getvalue()) == (way == "record")
 
 
 def test_tensorboard_has_the_figures_of_the_run_and_none_of_the_removed_steps(tmp_path):
