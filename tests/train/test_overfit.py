@@ -52,7 +52,7 @@ def test_sixteen_images_are_learned_by_heart(tmp_path, model):
         model={"name": model, "input_size": (SIZE, SIZE)},
         data={"augment": "none", "batch": 8, "val_split": "none", "workers": 0},
         optim={"lr": 0.05},
-        schedule={"steps": 150, "warmup_steps": 20, "checkpoint_every": 0},
+        schedule={"steps": 200, "warmup_steps": 20, "checkpoint_every": 0},
         run={"threads": 1, "device": "cpu"},
     )
     run = train(recipe, data=data, run_dir=tmp_path / "run", console=Console(file=io.StringIO()))
