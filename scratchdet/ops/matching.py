@@ -39,9 +39,8 @@ def match(
 
     best, matched = learnable.max(dim=1)
     matched = torch.where(best >= threshold, matched, BACKGROUND)
-    if (real & ignore).any():
-        neutral = _on_ignored(boxes, iou, priors_xyxy, ignored=real & ignore, threshold=threshold)
-        matched = torch.where((matched == BACKGROUND) & neutral, NEUTRAL, matched)
+    neutral = _on_ignored(boxes, ignored=real & ignore, priors=priors_xyxy, threshold=threshold)
+    matched = torch.where((matched == BACKGROUND) & neutral, NEUTRAL, matched)
 
     prior_of_object = match_bipartite(learnable)
     image, index = (prior_of_object >= 0).nonzero(as_tuple=True)
@@ -50,19 +49,22 @@ def match(
 
 def _on_ignored(
     boxes: Float[Tensor, "B G 4"],
-    iou: Float[Tensor, "B G P"],
-    priors: Float[Tensor, "P 4"],
     *,
     ignored: Bool[Tensor, "B G"],
+    priors: Float[Tensor, "P 4"],
     threshold: float,
 ) -> Bool[Tensor, "B P"]:
     """Whether a prior (xyxy) overlaps an ignored object enough, is its best, or lies on it."""
-    low = torch.maximum(boxes[:, :, None, :2], priors[:, :2])
-    high = torch.minimum(boxes[:, :, None, 2:], priors[:, 2:])
+    image, row = ignored.nonzero(as_tuple=True)  # few: most images have none
+    objects = boxes[image, row]
+    iou = box_iou(objects, priors)
+    low = torch.maximum(objects[:, None, :2], priors[:, :2])
+    high = torch.minimum(objects[:, None, 2:], priors[:, 2:])
     covered = (high - low).clamp(min=0).prod(dim=-1) / (priors[:, 2:] - priors[:, :2]).prod(dim=-1)
-    best = iou == iou.amax(dim=2, keepdim=True).clamp(min=torch.finfo(iou.dtype).tiny)
+    best = iou == iou.amax(dim=1, keepdim=True).clamp(min=torch.finfo(iou.dtype).tiny)
     touched = (iou >= threshold) | best | (covered >= COVERED)
-    return (touched & ignored[..., None]).any(dim=1)
+    count = torch.zeros(len(boxes), len(priors), dtype=torch.int32, device=boxes.device)
+    return count.index_add(0, image, touched.int()) > 0
 
 
 def match_bipartite(overlap: Float[Tensor, "B G P"]) -> Int[Tensor, "B G"]:
@@ -73,19 +75,25 @@ def match_bipartite(overlap: Float[Tensor, "B G P"]) -> Int[Tensor, "B G"]:
     pair can lose neither partner to a better pair, so greedy would take it too, and a few rounds
     do for the whole batch what greedy does in G. Equal overlaps go to the first object and prior.
     """
-    batch, objects, _ = overlap.shape
-    order = torch.arange(objects, device=overlap.device).expand(batch, -1)
-    result = torch.full_like(order, -1)
+    batch, objects, priors = overlap.shape
+    rows = torch.arange(objects, device=overlap.device).expand(batch, -1)  # objects still waiting
+    result = torch.full_like(rows, -1)
     left = overlap
-    while True:
+    while left.shape[1]:
         best, prior = left.max(dim=2)
-        mutual = (best > 0) & (left.argmax(dim=1).gather(1, prior) == order)
-        if not mutual.any():
-            return result
-        result = torch.where(mutual, prior, result)
-        image, index = mutual.nonzero(as_tuple=True)
-        taken = torch.zeros_like(left[:, 0], dtype=torch.bool)
-        taken = taken.index_put(
-            (image, prior[image, index]), torch.ones_like(index, dtype=torch.bool)
-        )
-        left = left.masked_fill(mutual[..., None] | taken[:, None], NONE)
+        places = torch.arange(left.shape[1], device=overlap.device)
+        mutual = (best > 0) & (left.argmax(dim=1).gather(1, prior) == places)
+        image, row = mutual.nonzero(as_tuple=True)
+        won = prior[image, row]
+        result = result.index_put((image, rows[image, row]), won)
+        taken = torch.zeros(batch, priors, dtype=torch.bool, device=overlap.device)
+        taken = taken.index_put((image, won), torch.ones_like(won, dtype=torch.bool))
+
+        # Few wait after the first round: the rest of the work is done on their rows alone.
+        waits = (best > 0) & ~mutual
+        order = waits.int().argsort(dim=1, descending=True, stable=True)
+        order = order[:, : int(waits.sum(dim=1).amax()) if batch else 0]
+        struck = taken[:, None] | ~waits.gather(1, order)[..., None]
+        left = left.gather(1, order[..., None].expand(-1, -1, priors)).masked_fill(struck, NONE)
+        rows = rows.gather(1, order)
+    return result
