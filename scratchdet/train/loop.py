@@ -75,8 +75,6 @@ def train(
     say(console, f"{describe_device(str(device))}, {recipe.run.precision}, code {describe_code()}")
 
     prepared = prepare(recipe.data, threads=threads, console=console)
-    save_recipe(recipe, run_dir / "recipe.toml")
-    write_problems(prepared.problems, run_dir / "data_problems.txt")
     for note in prepared.notes:
         say(console, note)
     if prepared.problems:
@@ -85,8 +83,11 @@ def train(
     training = build(recipe, prepared, device)
     progress = Progress(data=fingerprint(prepared.train))
     if resume and checkpoint.exists():
-        progress = restore(checkpoint, training, progress)
+        progress = restore(checkpoint, training, progress, steps=recipe.schedule.steps)
         say(console, f"resumed at step {progress.step}")
+    # Only now: a run that cannot be resumed keeps what it was.
+    save_recipe(recipe, run_dir / "recipe.toml")
+    write_problems(prepared.problems, run_dir / "data_problems.txt")
     progress = _run(recipe, prepared, training, progress, run_dir, console)
     finish(recipe, prepared, progress=progress, run_dir=run_dir, console=console)
     return run_dir

@@ -90,7 +90,11 @@ def build(recipe: Recipe, prepared: Prepared, device: torch.device) -> Training:
     )
 
 
-def restore(checkpoint: Path, training: Training, fresh: Progress) -> Progress:
+def restore(checkpoint: Path, training: Training, fresh: Progress, *, steps: int) -> Progress:
+    """The progress saved in `checkpoint`, whose tensors are put into `training`.
+
+    Raises ValueError if it is of other data or another network, RecipeError if it is past `steps`.
+    """
     progress = load_checkpoint(
         checkpoint, detector=training.detector, ema=training.ema, optimiser=training.optimiser
     )
@@ -99,6 +103,8 @@ def restore(checkpoint: Path, training: Training, fresh: Progress) -> Progress:
             f"{checkpoint}: the training data is not what this run began with "
             f"(fingerprint {fresh.data}, was {progress.data}): start a new run"
         )
+    if progress.step > steps:
+        raise RecipeError(f"{checkpoint} is of step {progress.step}; schedule.steps is {steps}")
     if training.scaler.is_enabled():
         training.scaler.load_state_dict({**training.scaler.state_dict(), "scale": progress.scale})
     return progress

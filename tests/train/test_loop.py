@@ -206,3 +206,13 @@ def test_the_speed_counts_the_images_since_the_last_record_and_no_evaluation(
     schedule = {"steps": 7, "log_every": 3, "evaluate_every": 2, "checkpoint_every": 0}
     run = train(differing(tiny, schedule=schedule), dataset(4), tmp_path / "run")
     assert [(r["step"], r["images_per_second"]) for r in losses(run)] == [(3, 4), (6, 4), (7, 4)]
+
+
+def test_a_run_that_cannot_be_resumed_keeps_its_recipe(dataset, quick, tmp_path):
+    data = dataset(4)
+    run = train(differing(quick, schedule={"steps": 2}), data, tmp_path / "run")
+    before = (run / "recipe.toml").read_text()
+    shorter = differing(quick, schedule={"steps": 1})
+    with pytest.raises(RecipeError, match=r"is of step 2; schedule\.steps is 1"):
+        train(shorter, data, run, resume=True)
+    assert (run / "recipe.toml").read_text() == before
