@@ -53,6 +53,7 @@ def evaluate(
 
     console = Console(stderr=json)
     detector = load_model(model).to(choose_device(device))
+    data = data.resolve()  # as the recipe of a run has it, so that paths can be compared
     chosen = split or run.default_split(data)
     images = run.read_known(
         data, split=chosen, classes=detector.classes, channels=detector.in_channels
@@ -62,7 +63,7 @@ def evaluate(
     recipe = from_toml(
         read_metadata(find_model(model)).get("recipe", ""), source=f"{model}, recipe", bases={}
     )
-    if recipe.data.path and Path(recipe.data.path) == data.resolve():
+    if recipe.data.path and Path(recipe.data.path) == data:
         trained = trained_paths(recipe.data)
         unseen = [index for index, path in enumerate(images.paths) if path not in trained]
         seen = len(images) - len(unseen)

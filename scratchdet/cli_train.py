@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import tyro
@@ -72,7 +73,9 @@ def train(arguments: Sequence[str]) -> int:
     )
     command = parse()
     if bool(command.data) == bool(command.resume):
-        raise RecipeError("give the data set to train on, or --resume runs/NAME; see --help")
+        raise RecipeError(
+            "give the data set to train on, or --resume runs/NAME, which knows its data; see --help"
+        )
     console = Console()
     # Read once more on top of the recipe: the command line has the last word.
     command = parse(default=TrainCommand(settings=_base_recipe(command, console)))
@@ -106,6 +109,8 @@ def _base_recipe(command: TrainCommand, console: Console) -> Recipe:
     """What the settings on the command line are laid over."""
     if command.resume:
         file = Path(command.resume) / "recipe.toml"
+        if not file.is_file():
+            raise RecipeError(f"no run to resume at {command.resume}: it has no recipe.toml")
         return from_toml(file.read_text(encoding="utf-8"), source=str(file), bases={})
     if command.recipe != "auto":
         return load_recipe(command.recipe)
@@ -141,6 +146,7 @@ def say_what_is_where(run_dir: Path, console: Console, *, data: str) -> None:
         if path.exists():
             say(console, f"  {what:12} {path}")
     say(console, "Next:")
-    say(console, f"  scratchdet eval {run_dir} {data}")
-    say(console, f"  scratchdet detect {run_dir} IMAGE_OR_FOLDER --out found")
-    say(console, f"  tensorboard --logdir {run_dir.parent}")
+    run = quote(str(run_dir))
+    say(console, f"  scratchdet eval {run} {quote(data)}")
+    say(console, f"  scratchdet detect {run} IMAGE_OR_FOLDER --out found")
+    say(console, f"  tensorboard --logdir {quote(str(run_dir.parent))}")

@@ -176,7 +176,7 @@ for arguments in [["--help"], ["recipes"], *([command, "--help"] for command in 
         (["train", "nowhere"], "nowhere: no such file or folder"),
         (["train", "nowhere", "--recipe", "nano"], "no such file or folder"),
         (["train", "nowhere", "--recipe", "gigantic"], "'gigantic' is neither a recipe file nor"),
-        (["train", "--resume", "runs/none"], "runs/none/recipe.toml"),
+        (["train", "--resume", "runs/none"], "no run to resume at runs/none"),
         (["eval", "runs/none", "nowhere"], "no model at runs/none"),
         (["detect", "runs/none", "nowhere.jpg"], "nowhere.jpg: no such file or folder"),
         (["recipes", "gigantic"], "gigantic is neither a recipe file nor one of nano, small_data"),
@@ -432,8 +432,9 @@ def test_detect_neither_replaces_its_images_nor_finds_its_own_pictures(run, data
 
 
 def test_eval_leaves_out_what_was_trained_on(scenes, recipe_file, capsys, here):
-    root = write_voc(here / "formen", {"all": scenes(20)}, classes=CLASSES)
-    shutil.rmtree(root / "ImageSets")
+    write_voc(here / "formen", {"all": scenes(20)}, classes=CLASSES)
+    root = "formen"  # as people type it: relative
+    shutil.rmtree(here / root / "ImageSets")
     assert call("train", root, "--recipe", recipe_file) == 0
     held_out = json.loads((here / "runs/formen/metrics.json").read_text())
     capsys.readouterr()

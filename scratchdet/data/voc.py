@@ -123,7 +123,9 @@ def _without_flag(line: str) -> str:
 def _listed(root: Path, splits: Sequence[str]) -> list[str]:
     files = (root / "ImageSets/Main" / f"{split}.txt" for split in splits)
     lines = chain.from_iterable(_lines(file) for file in files if file.is_file())
-    return list(dict.fromkeys(map(_without_flag, lines)))
+    # `photo 1` may be an id of its own: an annotation of that name decides.
+    whole = {path.stem for path in (root / "Annotations").glob("* *.xml")}
+    return list(dict.fromkeys(line if line in whole else _without_flag(line) for line in lines))
 
 
 def _read_folder(root: Path) -> _Folder:

@@ -77,6 +77,8 @@ def train(
     prepared = prepare(recipe.data, threads=threads, console=console)
     for note in prepared.notes:
         say(console, note)
+    if recipe.schedule.warmup_steps >= recipe.schedule.steps:
+        say(console, "NOTE: the warm-up is as long as the run, which never reaches its lr")
     if prepared.problems:
         say(console, f"{len(prepared.problems)} problems in the data: {run_dir}/data_problems.txt")
 

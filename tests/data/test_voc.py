@@ -6,7 +6,8 @@ import pytest
 
 from scratchdet.data.formats import list_splits
 from scratchdet.data.voc import read
-from scratchdet.structures import DataError
+from scratchdet.data.voc_write import write_voc
+from scratchdet.structures import DataError, Sample
 
 SIZE = "<size><width>40</width><height>30</height><depth/></size>"
 
@@ -241,3 +242,16 @@ def test_thermal_frames_count_from_zero_and_some_objects_are_difficult(shared):
     data = read(shared / "data/hit_uav_mini")
     assert (len(data), data.num_objects, data.ignore.sum()) == (97, 919, 6)
     assert "count from 0" in data.notes[0]
+
+
+def test_an_id_may_end_like_a_flag(tmp_path):
+    sample = Sample(
+        np.zeros((20, 20, 3), np.uint8),
+        np.array([[2, 2, 9, 9]], np.float32),
+        np.zeros(1, np.int64),
+        np.zeros(1, bool),
+    )
+    named = {"train": [("photo 1", sample), ("photo", sample)]}
+    root = write_voc(tmp_path / "voc", named, classes=("a",))
+    (root / "ImageSets/Main/train.txt").write_text("photo 1\nphoto -1\n")
+    assert [*read(root, split="train").ids] == ["photo 1", "photo"]
