@@ -10,6 +10,14 @@ import pytest
 from scratchdet.train.interrupt import catching_interrupts
 
 
+@pytest.fixture(autouse=True)
+def as_in_a_terminal():
+    """Python's own handler of Ctrl-C: a shell starts background jobs with the signal ignored."""
+    kept = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, kept)
+
+
 def send(number: int) -> None:
     os.kill(os.getpid(), number)
 
