@@ -4,7 +4,7 @@
 
 Trains `scratchdet_nano` on the demo's digits for the first steps of its recipe and prints the two
 loss terms, averaged over 50 steps, for every gain and learning rate. Gain 1 is how norms usually
-start; `scratchdet.models.layers.OUTPUT_GAIN` is what we start with.
+start; `scratchdet.models.head.OUTPUT_GAIN` is what we start with.
 """
 
 import tempfile

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -10,10 +11,12 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from scratchdet.models.head import MultiBoxHead
-from scratchdet.models.layers import Norm, initialise
+from scratchdet.models.layers import Initial, Norm, initialise
 from scratchdet.ops.postprocess import postprocess
 from scratchdet.ops.priors import PriorSpec, make_priors
 from scratchdet.structures import Detections, Raw
+
+ChannelOrder = Literal["rgb", "bgr"]
 
 
 class Detector(nn.Module):
@@ -21,7 +24,8 @@ class Detector(nn.Module):
 
     backbone: images -> list of maps; neck: list of maps -> list of maps; head: list of maps -> Raw.
     specs: the priors of each map. input_size: (height, width) that it is trained at and `predict`
-    resizes to; `forward` takes any. mean, std: per channel, in 0..255, of the images it is fed.
+    resizes to; `forward` takes any. mean, std: per channel, in 0..255, of the images it is fed, in
+    their `channel_order`.
     """
 
     def __init__(
@@ -41,6 +45,9 @@ class Detector(nn.Module):
         self.input_size = input_size
         self.in_channels = in_channels
         self.classes = tuple(f"class_{label}" for label in range(num_classes))
+        self.channel_order: ChannelOrder = "rgb"
+        """Of the images that `forward` is fed, where they have three channels. "bgr" only where
+        the weights were learned so, in Caffe; images as read are always RGB."""
         self.built_as: dict[str, object] | None = None
         """The call to `create_model` that rebuilds this network; None if it was not made by it."""
         self.mean: Tensor
@@ -73,6 +80,8 @@ class Detector(nn.Module):
 
     def normalise(self, images: UInt8[Tensor, "B H W C"]) -> Float[Tensor, "B C H W"]:
         """What `forward` wants, from images as they are read."""
+        if self.channel_order == "bgr":
+            images = images.flip(-1)
         scaled = (images.float() - self.mean) / self.std
         # A view: the channels stay last in memory, where convolutions are fastest.
         return scaled.permute(0, 3, 1, 2)
@@ -143,10 +152,12 @@ def build_detector(
     in_channels: int,
     num_classes: int,
     norm_head: Norm,
+    initial: Initial = "xavier",
 ) -> Detector:
     """An untrained detector of these parts; `neck` is given the channels of the backbone's maps.
 
-    Nothing declares its channels: they are measured.
+    Nothing declares its channels: they are measured. initial: of the backbone's weights; the neck's
+    are the same, or "he" where the backbone has its own.
     """
     if num_classes < 1:
         raise ValueError(f"num_classes is {num_classes}: one foreground class at least")
@@ -161,9 +172,9 @@ def build_detector(
         num_classes=num_classes,
         norm=norm_head,
     )
-    initialise(backbone, gain="relu")
-    initialise(necking, gain="relu")
-    initialise(head, gain="linear")
+    initialise(backbone, initial)
+    initialise(necking, "he" if initial == "own" else initial)
+    initialise(head, "xavier")
     return Detector(
         backbone,
         necking,

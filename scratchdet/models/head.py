@@ -9,6 +9,12 @@ from torch import Tensor, nn
 from scratchdet.models.layers import Norm, make_norm
 from scratchdet.structures import Raw
 
+NORM_EPS = 0.001  # ConvBNLayer of the ScratchDet and DSOD releases
+# With a gain of one, normalised outputs start as offsets and logits of unit variance, far from the
+# small ones that are right for most priors, and hundreds of steps go into shrinking them. Our
+# choice; benchmarks/output_gain.py measures it.
+OUTPUT_GAIN = 0.2
+
 
 class MultiBoxHead(nn.Module):
     """Logits and offsets of every prior, in the order of the priors: level, row, column, prior.
@@ -45,10 +51,10 @@ class MultiBoxHead(nn.Module):
 
 
 def _predictor(inputs: int, outputs: int, norm: Norm) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, padding=1, bias=norm == "none"),
-        make_norm(norm, outputs, groups=1),
-    )
+    normalise = make_norm(norm, outputs, eps=NORM_EPS, groups=1)
+    if isinstance(normalise, nn.BatchNorm2d | nn.GroupNorm):
+        nn.init.constant_(normalise.weight, OUTPUT_GAIN)
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1, bias=norm == "none"), normalise)
 
 
 def _flatten(

@@ -9,16 +9,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 Norm = Literal["none", "batch", "group"]
+Initial = Literal["xavier", "he", "own"]
 
 CHANNELS_PER_GROUP = 16  # Wu and He, Group Normalization, ECCV 2018, table 3
-# With a gain of one, normalised outputs start as offsets and logits of unit variance, far from the
-# small ones that are right for most priors, and hundreds of steps go into shrinking them. Our
-# choice; benchmarks/output_gain.py measures it.
-OUTPUT_GAIN = 0.2
 L2_SCALE = 20.0  # Liu et al., ParseNet, and the SSD Caffe release for conv4_3
+NORM_EPS = 1e-5  # the default of Caffe and of PyTorch
 
 
-def make_norm(norm: Norm, channels: int, *, groups: int | None = None) -> nn.Module:
+def make_norm(
+    norm: Norm, channels: int, *, eps: float = NORM_EPS, groups: int | None = None
+) -> nn.Module:
     """The normalisation for `channels`; "none" is the identity.
 
     groups: of a group norm, if not one for every 16 channels. Not a fixed 32, which would leave two
@@ -26,10 +26,10 @@ def make_norm(norm: Norm, channels: int, *, groups: int | None = None) -> nn.Mod
     the groups do not divide the channels, their greatest common divisor is taken.
     """
     if norm == "batch":
-        return nn.BatchNorm2d(channels)
+        return nn.BatchNorm2d(channels, eps=eps)
     if norm == "group":
         wanted = groups or max(1, channels // CHANNELS_PER_GROUP)
-        return nn.GroupNorm(gcd(wanted, channels), channels)
+        return nn.GroupNorm(gcd(wanted, channels), channels, eps=eps)
     if norm == "none":
         return nn.Identity()
     raise ValueError(f"norm {norm!r} is not known; choose from {', '.join(get_args(Norm))}")
@@ -89,21 +89,21 @@ def at_least(features: Float[Tensor, "B C h w"], side: int) -> Float[Tensor, "B 
     return F.pad(features, (0, max(0, side - width), 0, max(0, side - height)))
 
 
-def initialise(module: nn.Module, *, gain: Literal["relu", "linear"]) -> None:
+def initialise(module: nn.Module, scheme: Initial) -> None:
     """Fills every convolution of `module` in place: the one place where weights come from.
 
-    "relu": He et al. 2015 ("msra" in the Caffe releases of ScratchDet), for what feeds a ReLU.
-    "linear": Glorot and Bengio 2010 ("xavier" in SSD's and DSOD's), for the predictors.
-    Norms start as the identity, biases at zero, and a norm of the predictors' outputs at
-    `OUTPUT_GAIN`.
+    "xavier": uniform, of variance 1 / inputs, which is what Caffe calls so (Glorot and Bengio 2010
+    take the mean of inputs and outputs): the fillers of the SSD, ScratchDet and DSOD releases.
+    "he": normal, of variance 2 / inputs (He et al. 2015), of ScratchDet's mmdetection release.
+    "own": left as the module initialised itself. Biases start at zero, norms as the identity.
     """
+    if scheme == "own":
+        return
     for layer in module.modules():
-        if isinstance(layer, nn.Conv2d):
-            if gain == "relu":
-                nn.init.kaiming_normal_(layer.weight, mode="fan_in", nonlinearity="relu")
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            if scheme == "he":
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             else:
-                nn.init.xavier_uniform_(layer.weight)
+                nn.init.kaiming_uniform_(layer.weight, nonlinearity="linear")
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
-        elif gain == "linear" and isinstance(layer, nn.BatchNorm2d | nn.GroupNorm):
-            nn.init.constant_(layer.weight, OUTPUT_GAIN)

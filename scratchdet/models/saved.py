@@ -3,13 +3,14 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast, get_args
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from scratchdet.files import replacing
-from scratchdet.models.detector import Detector
+from scratchdet.models.detector import ChannelOrder, Detector
 from scratchdet.models.zoo import create_model
 
 FORMAT = "scratchdet 1"
@@ -38,6 +39,7 @@ def save_model(
         "classes": json.dumps(detector.classes, ensure_ascii=False),
         "mean": json.dumps(detector.mean.tolist()),
         "std": json.dumps(detector.std.tolist()),
+        "channel_order": detector.channel_order,
         "provenance": provenance,
     }
     weights = {name: value.contiguous() for name, value in detector.state_dict().items()}
@@ -76,6 +78,10 @@ def _rebuild(metadata: Mapping[str, str]) -> Detector:
     detector = create_model(**built_as, classes=json.loads(metadata["classes"]))
     detector.mean = torch.tensor(json.loads(metadata["mean"]))
     detector.std = torch.tensor(json.loads(metadata["std"]))
+    order = metadata.get("channel_order", "rgb")
+    if order not in get_args(ChannelOrder):
+        raise ValueError(f"channel order {order!r} is not known")
+    detector.channel_order = cast(ChannelOrder, order)
     return detector
 
 

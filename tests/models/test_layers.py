@@ -6,8 +6,8 @@ from torch import nn
 
 from scratchdet.models.backbones.resnet import PreActivationBlock, RootResNet
 from scratchdet.models.backbones.vgg import VGG16
+from scratchdet.models.head import OUTPUT_GAIN, MultiBoxHead
 from scratchdet.models.layers import (
-    OUTPUT_GAIN,
     L2Norm,
     at_least,
     conv,
@@ -97,26 +97,51 @@ def test_small_maps_are_padded_with_zeros_below_and_on_the_right(size, expected)
     assert padded.sum() == features.sum()
 
 
-@pytest.mark.parametrize(("gain", "deviation"), [("relu", 1 / 24), ("linear", 1 / 24)])
-def test_weights_have_the_published_spread_and_biases_are_zero(gain, deviation):
-    # He: sqrt(2 / fan_in); Glorot: sqrt(2 / (fan_in + fan_out)). 1152 and 2 x 576 give 1/24 both.
+@pytest.mark.parametrize(
+    ("scheme", "variance"), [("xavier", 1 / 576), ("he", 2 / 576)], ids=["xavier", "he"]
+)
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.Conv2d(64, 128, 3),
+        nn.ConvTranspose2d(128, 144, 2),  # PyTorch and Caffe: (inputs, outputs, ...) of the weight
+        nn.Linear(576, 128),
+    ],
+    ids=["convolution", "transposed", "linear"],
+)
+def test_weights_have_the_published_spread_and_biases_are_zero(layer, scheme, variance):
+    # 576 inputs: 64 x 3 x 3, and 144 x 2 x 2.
     torch.manual_seed(0)
-    channels = (128, 64) if gain == "relu" else (64, 64)
-    layer = nn.Conv2d(*channels, 3)
     nn.init.ones_(layer.bias)
-    initialise(layer, gain=gain)
-    assert layer.weight.std().item() == pytest.approx(deviation, rel=0.02)
-    assert abs(layer.weight.mean().item()) < deviation / 50
+    initialise(layer, scheme)
+    assert layer.weight.var().item() == pytest.approx(variance, rel=0.03)
+    assert abs(layer.weight.mean().item()) < variance**0.5 / 50
     assert torch.count_nonzero(layer.bias) == 0
+
+
+def test_xavier_weights_are_uniform():
+    layer = nn.Conv2d(64, 128, 3)
+    initialise(layer, "xavier")
+    assert layer.weight.abs().max().item() == pytest.approx((3 / 576) ** 0.5, rel=0.001)
+
+
+def test_what_has_weights_of_its_own_keeps_them():
+    layer = nn.Conv2d(3, 4, 3)
+    before = layer.weight.clone()
+    initialise(layer, "own")
+    assert torch.equal(layer.weight, before)
 
 
 @pytest.mark.parametrize("norm", ["batch", "group"])
 def test_norms_start_as_the_identity_but_those_of_predictors_start_small(norm):
-    for gain, weight in (("relu", 1.0), ("linear", OUTPUT_GAIN)):
-        layer = make_norm(norm, 64)
-        initialise(layer, gain=gain)
-        assert torch.equal(layer.weight, torch.full((64,), weight))
-        assert torch.count_nonzero(layer.bias) == 0
+    layer = make_norm(norm, 64)
+    initialise(layer, "he")
+    assert torch.equal(layer.weight, torch.ones(64))
+    head = MultiBoxHead([8], [4], num_classes=2, norm=norm)
+    initialise(head, "xavier")
+    for _, normalise in (head.classes[0], head.boxes[0]):
+        assert torch.equal(normalise.weight, torch.full_like(normalise.weight, OUTPUT_GAIN))
+        assert torch.count_nonzero(normalise.bias) == 0
 
 
 def test_a_residual_block_without_residual_passes_its_input_on():
@@ -124,7 +149,7 @@ def test_a_residual_block_without_residual_passes_its_input_on():
     for padding, expected in ((1, features), (0, features[..., 1:-1, 1:-1])):
         block = PreActivationBlock(6, 6, norm="batch", padding=padding)
         nn.init.zeros_(block.residual[-1].weight)
-        assert torch.equal(block(features), expected)
+        assert torch.equal(block(features)[0], expected)
 
 
 @pytest.mark.parametrize("norm", NORMS)
@@ -132,7 +157,8 @@ def test_a_residual_block_changes_shape_by_its_shortcut(norm):
     block = PreActivationBlock(6, 10, norm=norm, stride=2)
     features = torch.randn(2, 6, 7, 5)
     before = features.clone()
-    assert block(features).shape == (2, 10, 4, 3)
+    total, added = block(features)
+    assert total.shape == added.shape == (2, 10, 4, 3)
     assert torch.equal(features, before)
 
 
