@@ -24,7 +24,7 @@ VOC_CLASSES: tuple[str, ...] = (
     "tvmonitor",
 )
 
-# By category id, without the ids that COCO 2014 left out; labelmap_coco.prototxt of the SSD release.
+# By category id, without the ids that COCO 2014 left out: labelmap_coco.prototxt, SSD release.
 COCO_CLASSES: tuple[str, ...] = (
     "person",
     "bicycle",
