@@ -1,0 +1,91 @@
+"""SSD equals torchvision's where torchvision has it, and its variants differ where they say so."""
+
+import pytest
+import torch
+from torch import nn
+from torchvision.models.detection import ssd300_vgg16 as torchvision_ssd300
+
+from scratchdet.models.zoo import create_model
+
+
+def layers_of(module, *kinds):
+    return [layer for layer in module.modules() if isinstance(layer, kinds)]
+
+
+def shape_only(name, **choices):
+    with torch.device("meta"):
+        return create_model(name, **choices).eval()
+
+
+def counted(module):
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+@torch.no_grad()
+def test_ssd300_without_norms_computes_what_torchvision_computes():
+    torch.manual_seed(0)
+    theirs = torchvision_ssd300(weights=None, weights_backbone=None, num_classes=21).eval()
+    ours = create_model("ssd300_vgg16", norm_backbone="none", norm_head="none").eval()
+    # Both list the convolutions in the order of the computation; in heads, classes come first.
+    pairs = zip(layers_of(ours, nn.Conv2d), layers_of(theirs, nn.Conv2d), strict=True)
+    for mine, other in pairs:
+        mine.weight.copy_(other.weight)
+        mine.bias.copy_(nn.init.normal_(other.bias, std=0.1))
+    images = torch.randn(1, 3, 300, 300)
+    features = list(theirs.backbone(images).values())
+    expected = theirs.head(features)
+    raw = ours(images)
+    scale = expected["cls_logits"].abs().max()
+    assert scale > 0.1
+    torch.testing.assert_close(raw.logits, expected["cls_logits"], atol=1e-4 * scale, rtol=1e-4)
+    torch.testing.assert_close(raw.offsets, expected["bbox_regression"], atol=1e-4, rtol=1e-3)
+
+
+def test_with_norms_the_result_of_every_pooling_is_normalised_and_the_last_map_is_raw():
+    # VGGNetBNBody of the release: 13 + 2 convolutions of VGG, 5 poolings, 8 extra layers but one.
+    detector = shape_only("ssd300_vgg16", norm_head="none")
+    norms = layers_of(detector, nn.BatchNorm2d)
+    assert len(norms) == 15 + 5 + 7
+    assert isinstance(detector.neck.extras[-1][-1], nn.Conv2d)
+    assert isinstance(detector.neck.extras[-2][-1], nn.ReLU)
+
+
+@pytest.mark.parametrize("norm", ["none", "batch", "group"])
+def test_only_without_a_norm_are_the_features_of_conv4_3_scaled(norm):
+    detector = shape_only("ssd300_vgg16", norm_backbone=norm)
+    assert isinstance(detector.backbone.scale, nn.Identity) == (norm != "none")
+
+
+def test_the_four_stems_leave_everything_else_as_it_is():
+    stems = {"7x7/2": 9_408, "3x3x3/2": 75_456, "7x7/1": 9_408, "root": 75_456}
+    rests = set()
+    for stem, convolutions in stems.items():
+        detector = shape_only("ssd300_resnet18", stem=stem)
+        found = layers_of(detector.backbone.root, nn.Conv2d)
+        assert counted(nn.ModuleList(found)) == convolutions
+        rest = {
+            (name, value.shape)
+            for name, value in detector.named_parameters()
+            if not name.startswith("backbone.root.")
+        }
+        rests.add(frozenset(rest))
+    assert len(rests) == 1
+
+
+def test_a_stem_of_stride_one_doubles_the_maps():
+    sizes = {
+        stem: [
+            map_.shape[-1]
+            for map_ in shape_only("ssd300_resnet18", stem=stem).backbone(
+                torch.empty(1, 3, 300, 300, device="meta")
+            )
+        ]
+        for stem in ("7x7/2", "3x3x3/2", "7x7/1", "root")
+    }
+    assert sizes == {"7x7/2": [19, 10], "3x3x3/2": [19, 10], "7x7/1": [38, 19], "root": [38, 19]}
+
+
+def test_the_root_stem_makes_it_scratchdet():
+    ssd, ours = shape_only("ssd300_resnet18", stem="root"), shape_only("scratchdet300_r18")
+    assert ssd.state_dict().keys() == ours.state_dict().keys()
+    assert ssd.specs == ours.specs
