@@ -15,7 +15,6 @@ import pytest
 
 from scratchdet.cli import COMMANDS, main
 from scratchdet.data.voc_write import write_voc
-from scratchdet.models.zoo import MODELS
 from scratchdet.recipe import differing, from_toml, save_recipe
 from scratchdet.recipes import RECIPES, load_recipe
 from scratchdet.train import loop
@@ -220,18 +219,6 @@ def test_debug_shows_the_traceback():
 
 
 # Lists
-
-
-def test_models_are_listed_with_what_they_are(capsys):
-    assert call("models", "--json") == 0
-    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
-    assert list(rows) == list(MODELS)
-    assert rows["ssd300_vgg16"]["priors"] == 8732
-    assert rows["ssd300_vgg16"]["input_size"] == [300, 300]
-    assert 0.8e6 < rows["scratchdet_nano"]["parameters"] < 2e6
-    assert call("models") == 0
-    assert "ssd300_vgg16  " in (text := capsys.readouterr().out)
-    assert "300 x 300, 8,732 priors" in text
 
 
 def test_recipes_are_listed_and_printed_as_they_are_read(capsys, here):

@@ -1,0 +1,98 @@
+"""What a network amounts to: parameters, multiply-adds, maps and priors. Nothing is computed."""
+
+import copy
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from scratchdet.models.detector import Shape
+from scratchdet.models.published import PUBLISHED
+from scratchdet.models.zoo import MODELS, choices_of, create_model
+from scratchdet.ops.priors import make_priors
+
+Choices = Mapping[str, object]
+
+
+class Amounts(NamedTuple):
+    """What `amounts` counts, for one image of `input_size`."""
+
+    parameters: int
+    macs: int
+    input_size: tuple[int, int]
+    maps: list[Shape]
+    """(channels, height, width) of what the head is fed, fine to coarse."""
+    priors: int
+
+
+def amounts(name: str, choices: Choices, *, num_classes: int = 20) -> Amounts:
+    """What the named detector amounts to; it is built without memory, in an instant."""
+    with torch.device("meta"):
+        detector = create_model(name, num_classes, **choices).eval()  # type: ignore[arg-type]
+    size = detector.input_size
+    counts = _watched(detector)
+    image = torch.empty(1, detector.in_channels, *size, device="meta")
+    maps = detector.neck(detector.backbone(image))
+    detector.head(maps)
+    sizes = [(features.shape[2], features.shape[3]) for features in maps]
+    return Amounts(
+        parameters=count_parameters(detector),
+        macs=sum(counts),
+        input_size=size,
+        maps=[(features.shape[1], *side) for features, side in zip(maps, sizes, strict=True)],
+        priors=len(make_priors(detector.specs, sizes, size)),
+    )
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Learned numbers; the running mean and variance of a BatchNorm are none."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def count_macs(network: nn.Module, shape: Shape) -> int:
+    """Multiply-adds of the convolutions and linear layers for one image (channels, height, width).
+
+    Biases, norms, activations and pooling are left out, as published figures have it.
+    """
+    probe = copy.deepcopy(network).to("meta").eval()  # is watched: the original is not
+    counts = _watched(probe)
+    probe(torch.empty(1, *shape, device="meta"))
+    return sum(counts)
+
+
+def _watched(network: nn.Module) -> list[int]:
+    """A list to which every layer will append its multiply-adds whenever it is run."""
+    counts: list[int] = []
+
+    def count(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        weight = layer.get_parameter("weight")
+        # A weight belongs to one output and one of its inputs; a transposed convolution is stored
+        # and run the other way round: each of its inputs is spread over weight[0].
+        values = inputs[0] if isinstance(layer, nn.ConvTranspose2d) else output
+        counts.append(values.numel() * weight[0].numel())
+
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            layer.register_forward_hook(count)
+    return counts
+
+
+def defaults_of(name: str) -> dict[str, object]:
+    """The value that each choice of a model has where none is given."""
+    parameters = inspect.signature(MODELS[name]).parameters
+    return {choice: parameters[choice].default for choice in choices_of(name)}
+
+
+def variants(name: str) -> Iterator[Choices]:
+    """The choices that make another network of a model, from {}, its defaults, on.
+
+    One choice after the other takes its further values; what has been published of several choices
+    together comes last.
+    """
+    yield {}
+    defaults = defaults_of(name)
+    for choice, values in choices_of(name).items():
+        yield from ({choice: value} for value in values if value != defaults[choice])
+    yield from (one.choices for one in PUBLISHED.get(name, ()) if len(one.choices) > 1)
