@@ -13,6 +13,7 @@ Initial = Literal["xavier", "he", "own"]
 
 CHANNELS_PER_GROUP = 16  # Wu and He, Group Normalization, ECCV 2018, table 3
 L2_SCALE = 20.0  # Liu et al., ParseNet, and the SSD Caffe release for conv4_3
+L2_EPS = 1e-10  # of Caffe's Normalize layer
 NORM_EPS = 1e-5  # the default of Caffe and of PyTorch
 
 
@@ -44,6 +45,7 @@ def conv(
     stride: int = 1,
     padding: int | None = None,
     dilation: int = 1,
+    eps: float = NORM_EPS,
 ) -> nn.Sequential:
     """Convolution, normalisation, ReLU. Without a norm the convolution has a bias instead."""
     padding = dilation * (kernel // 2) if padding is None else padding
@@ -57,7 +59,7 @@ def conv(
             dilation=dilation,
             bias=norm == "none",
         ),
-        make_norm(norm, outputs),
+        make_norm(norm, outputs, eps=eps),
         nn.ReLU(inplace=True),
     )
 
@@ -76,7 +78,10 @@ class L2Norm(nn.Module):
         self.scale = nn.Parameter(torch.full((channels,), scale))
 
     def forward(self, features: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
-        return F.normalize(features, dim=1, eps=1e-10) * self.scale[None, :, None, None]
+        # Caffe's Normalize adds the eps under the root, so that a location of nothing but zeros, as
+        # ReLU may leave one, has a gradient of 1e5 and not of 1e10.
+        lengths = torch.sqrt(features.pow(2).sum(1, keepdim=True) + L2_EPS)
+        return features / lengths * self.scale[None, :, None, None]
 
 
 def at_least(features: Float[Tensor, "B C h w"], side: int) -> Float[Tensor, "B C H W"]:

@@ -1,0 +1,107 @@
+"""DSOD300 and GRP-DSOD320 compute what the released networks compute in an independent engine.
+
+The recorded outputs are of OpenCV's Caffe importer; `shared/reference/README.md` says how.
+"""
+
+import json
+import zlib
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torchvision.ops import box_convert
+
+from scratchdet.models.caffe_names import caffe_modules
+from scratchdet.models.zoo import create_model
+
+NETWORKS = {"dsod300": "dsod300_voc", "grp_dsod320": "grp_dsod320_voc"}
+MEAN_BGR = np.array([104, 117, 123], np.float32)[:, None, None]
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def network(request, shared):
+    """The name, the recorded layers, the recorded outputs."""
+    folder, name = shared / "reference", NETWORKS[request.param]
+    layers = json.loads((folder / f"{name}_layers.json").read_text())
+    return request.param, layers, np.load(folder / f"{name}.npz")
+
+
+def blobs_of(name, module):
+    """The tensors of a Caffe layer in the order of its blobs; the factor of a BatchNorm is made up.
+
+    Written down here once more, apart from the importer: this is what the file format means.
+    """
+    if isinstance(module, nn.BatchNorm2d):
+        if "cale" in name:
+            return [module.weight, module.bias]
+        return [module.running_mean, module.running_var, torch.ones(1)]
+    if isinstance(module, nn.Linear):
+        return [module.weight, module.bias]
+    return [module.weight] if hasattr(module, "weight") else [module.scale]
+
+
+def kind_of(name, module):
+    if isinstance(module, nn.BatchNorm2d):
+        return "Scale" if "cale" in name else "BatchNorm"
+    kinds = {
+        nn.Conv2d: "Convolution",
+        nn.ConvTranspose2d: "Deconvolution",
+        nn.Linear: "InnerProduct",
+    }
+    return kinds.get(type(module), "Normalize")
+
+
+def documented(kind, name, number, shape):
+    """The weights of blob `number`, by the rule in the README of the recorded data."""
+    seed = zlib.crc32(f"{name}/{number}".encode())
+    z = np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+    if kind in ("Convolution", "Deconvolution"):
+        return z * np.sqrt(2 / np.prod(shape[1:])).astype(np.float32)
+    rules = {
+        "BatchNorm": (lambda: 0.1 * z, lambda: 1 + 0.2 * np.tanh(z), lambda: np.ones_like(z)),
+        "Scale": (lambda: 1 + 0.1 * z, lambda: 0.1 * z),
+        "Normalize": (lambda: 20 * (1 + 0.05 * z),),
+        "InnerProduct": (lambda: z / np.sqrt(np.float32(shape[-1])), lambda: 0.01 * z),
+    }
+    return rules[kind][number]()
+
+
+def test_the_layers_of_the_file_are_those_of_ours_in_its_order(network):
+    name, layers, _ = network
+    with torch.device("meta"):
+        modules = caffe_modules(create_model(name))
+    ours = [
+        [layer, kind_of(layer, module), [[*blob.shape] for blob in blobs_of(layer, module)]]
+        for layer, module in modules.items()
+    ]
+    assert ours == layers
+
+
+@torch.no_grad()
+def test_outputs_and_priors_equal_the_recorded_ones(network):
+    name, layers, recorded = network
+    with torch.device("meta"):
+        detector = create_model(name)
+    detector = detector.to_empty(device="cpu").eval()
+    modules = caffe_modules(detector)
+    for layer, kind, shapes in layers:
+        blobs = blobs_of(layer, modules[layer])
+        for number, (blob, shape) in enumerate(zip(blobs, shapes, strict=True)):
+            blob.copy_(torch.from_numpy(documented(kind, layer, number, shape)))
+    side = detector.input_size[0]
+    image = np.random.default_rng(1234).integers(0, 256, (1, 3, side, side)).astype(np.float32)
+    raw = detector(torch.from_numpy(image - MEAN_BGR))
+
+    priors = recorded["mbox_priorbox"][0, 0].reshape(-1, 4)
+    errors = {
+        "mbox_loc": np.abs(raw.offsets.numpy().reshape(1, -1) - recorded["mbox_loc"]).max(),
+        "mbox_conf": np.abs(raw.logits.numpy().reshape(1, -1) - recorded["mbox_conf"]).max(),
+        "mbox_priorbox": np.abs(
+            box_convert(detector.priors_for((side, side)), "cxcywh", "xyxy").numpy() - priors
+        ).max(),
+    }
+    print(name, errors)
+    assert errors["mbox_loc"] <= 1e-3
+    assert errors["mbox_conf"] <= 1e-3
+    assert errors["mbox_priorbox"] <= 1e-6
