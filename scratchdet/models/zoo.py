@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import Literal, get_args, get_origin, get_type_hints
 
 from scratchdet.models.detector import Detector
+from scratchdet.models.dsod import dsod300, dsod300_lite, dsod300_smallest, dsod512
+from scratchdet.models.grp_dsod import grp_dsod300, grp_dsod320
 from scratchdet.models.scratchdet import (
     scratchdet300_r18,
     scratchdet300_r34,
@@ -27,6 +29,12 @@ MODELS: dict[str, Callable[..., Detector]] = {
     "scratchdet512_r18": scratchdet512_r18,
     "scratchdet512_r34": scratchdet512_r34,
     "scratchdet_nano": scratchdet_nano,
+    "dsod300": dsod300,
+    "dsod300_lite": dsod300_lite,
+    "dsod300_smallest": dsod300_smallest,
+    "dsod512": dsod512,
+    "grp_dsod300": grp_dsod300,
+    "grp_dsod320": grp_dsod320,
 }
 
 
