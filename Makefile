@@ -3,6 +3,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# OpenCV 5 no longer reads Caffe networks. The tests hold ours against the last one that does.
+OPENCV4 := opencv-python-headless==4.14.0.94
 
 .PHONY: demo test slow lint check clean
 
@@ -33,6 +35,10 @@ clean:  ## the environment and what tools leave behind; runs/ stays
 	$(INSTALL) -e '.[demo]'
 	@touch $@
 
-.venv/ready-dev: .venv/ready
+.venv/ready-dev: .venv/ready .venv/opencv4
 	$(INSTALL) -e '.[dev]'
+	@touch $@
+
+.venv/opencv4: .venv/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $@ $(OPENCV4)
 	@touch $@
