@@ -36,6 +36,20 @@ def make_norm(
     raise ValueError(f"norm {norm!r} is not known; choose from {', '.join(get_args(Norm))}")
 
 
+class StridedConv(nn.Conv2d):
+    """A convolution of any stride, the same as PyTorch's, on the smallest maps too.
+
+    In bf16 on a CPU the weight gradient of a convolution of stride 2 on a map one pixel wide is
+    memory that nobody wrote to (oneDNN, PyTorch 2.15): the training ends in NaN. A second row and
+    column of zeros is what the padding would be anyway.
+    """
+
+    def forward(self, features: Float[Tensor, "B C H W"]) -> Float[Tensor, "B _ _ _"]:
+        if self.training and self.stride[0] > 1 and min(features.shape[-2:]) == 1:
+            features = at_least(features, 2)
+        return super().forward(features)
+
+
 def conv(
     inputs: int,
     outputs: int,
@@ -50,7 +64,7 @@ def conv(
     """Convolution, normalisation, ReLU. Without a norm the convolution has a bias instead."""
     padding = dilation * (kernel // 2) if padding is None else padding
     return nn.Sequential(
-        nn.Conv2d(
+        StridedConv(
             inputs,
             outputs,
             kernel,

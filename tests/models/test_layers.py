@@ -9,6 +9,7 @@ from scratchdet.models.backbones.vgg import VGG16
 from scratchdet.models.head import OUTPUT_GAIN, MultiBoxHead
 from scratchdet.models.layers import (
     L2Norm,
+    StridedConv,
     at_least,
     conv,
     initialise,
@@ -68,6 +69,31 @@ def test_pre_activation_leaves_its_input_alone(norm):
     before = features.clone()
     assert pre_activation(8, norm)(features).min() == 0
     assert torch.equal(features, before)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 1), (1, 4), (2, 2), (5, 3)])
+@pytest.mark.parametrize(("kernel", "padding"), [(3, 1), (1, 0), (7, 3)])
+def test_a_strided_convolution_is_pytorchs_on_the_smallest_maps_too(kernel, padding, size):
+    layer = StridedConv(4, 6, kernel, stride=2, padding=padding).train()
+    features = torch.randn(2, 4, *size)
+    expected = nn.functional.conv2d(features, layer.weight, layer.bias, 2, padding)
+    torch.testing.assert_close(layer(features), expected)
+
+
+def test_a_strided_convolution_of_a_narrow_map_learns_in_bf16():
+    torch.manual_seed(0)
+    layer = StridedConv(64, 64, 3, stride=2, padding=1, bias=False).train()
+    features = torch.randn(8, 64, 3, 1)
+    layer(features).square().sum().backward()
+    expected, layer.weight.grad = layer.weight.grad, None
+    # What is freed here is what an unwritten gradient would be made of.
+    freed = torch.full((8, 64 * 64 * 9), 1e30)
+    del freed
+    with torch.autocast("cpu", torch.bfloat16):
+        result = layer(features)
+    result.float().square().sum().backward()
+    error = (layer.weight.grad - expected).abs().max()
+    assert error < 0.05 * expected.abs().max()
 
 
 def test_l2_norm_scales_every_location_to_the_learned_length():

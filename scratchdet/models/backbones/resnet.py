@@ -12,7 +12,7 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from scratchdet.models.layers import Norm, conv, pre_activation
+from scratchdet.models.layers import Norm, StridedConv, conv, pre_activation
 
 Stem = Literal["7x7/2", "3x3x3/2", "7x7/1", "root"]
 
@@ -59,7 +59,7 @@ class PreActivationBlock(nn.Module):
         bias = norm == "none"
         self.activate = pre_activation(inputs, norm) if activates else nn.Identity()
         self.residual = nn.Sequential(
-            nn.Conv2d(inputs, outputs, 3, stride=stride, padding=padding, bias=bias),
+            StridedConv(inputs, outputs, 3, stride=stride, padding=padding, bias=bias),
             *pre_activation(outputs, norm),
             nn.Conv2d(outputs, outputs, 3, padding=1, bias=bias),
         )

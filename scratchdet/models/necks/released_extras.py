@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from scratchdet.models.backbones.resnet import PreActivationBlock
-from scratchdet.models.layers import Norm, at_least, pre_activation
+from scratchdet.models.layers import Norm, StridedConv, at_least, pre_activation
 from scratchdet.models.necks.extras import Extra
 
 
@@ -26,7 +26,7 @@ class PreActivationSSDExtras(nn.Module):
                 *pre_activation(before, norm),
                 nn.Conv2d(before, extra.squeeze, 1, bias=bias),
                 *pre_activation(extra.squeeze, norm),
-                nn.Conv2d(
+                StridedConv(
                     extra.squeeze,
                     extra.outputs,
                     extra.kernel,
