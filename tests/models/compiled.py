@@ -1,0 +1,56 @@
+"""Run by test_compile.py in a process of its own: there the shape checks of the tests are not traced.
+
+Prints, as JSON, what went wrong with each of the networks named on the command line: "" for nothing.
+"""
+
+import json
+import sys
+
+import torch
+
+from scratchdet.models.detector import Detector
+from scratchdet.models.zoo import create_model
+
+SMALL = (64, 96)
+
+
+@torch.no_grad()
+def traced(name: str) -> str:
+    """In one piece, without running anything: shapes alone."""
+    torch._dynamo.reset()
+    try:
+        with torch.device("meta"):
+            detector = create_model(name, num_classes=2, input_size=SMALL).eval()
+            images = torch.empty(1, 3, *SMALL)
+        compiled = torch.compile(detector, fullgraph=True, backend="eager")(images)
+    except Exception as error:  # noqa: BLE001 - the test shows whatever it is
+        return repr(error)[:500]
+    same = [mine.shape == other.shape for mine, other in zip(compiled, detector(images))]
+    return "" if all(same) else "other shapes"
+
+
+def gradients(detector: Detector, network: torch.nn.Module, images: torch.Tensor) -> list:
+    detector.zero_grad()
+    raw = network(images)
+    (raw.logits.square().mean() + raw.offsets.square().mean()).backward()
+    return [*raw, *(parameter.grad.clone() for parameter in detector.parameters())]
+
+
+def trained(name: str) -> str:
+    """With the real compiler: outputs and gradients."""
+    torch.manual_seed(0)
+    detector = create_model(name, num_classes=2, input_size=SMALL)
+    images = torch.randn(2, 3, *SMALL)
+    expected = gradients(detector, detector, images)
+    found = gradients(detector, torch.compile(detector, fullgraph=True), images)
+    errors = [
+        float((one - other).abs().max() / (other.abs().max() + 1e-6))
+        for one, other in zip(found, expected, strict=True)
+    ]
+    return "" if max(errors) < 0.01 else f"relative errors up to {max(errors)}"
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    check = {"traced": traced, "trained": trained}[sys.argv[1]]
+    print(json.dumps({name: check(name) for name in sys.argv[2:]}))

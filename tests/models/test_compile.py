@@ -1,0 +1,28 @@
+"""`torch.compile` takes every network whole, and computes the same."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scratchdet.models.zoo import MODELS
+
+
+def checked(check: str, *names: str) -> dict[str, str]:
+    script = Path(__file__).with_name("compiled.py")
+    command = [sys.executable, str(script), check, *names]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=900)
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def test_every_network_is_traced_in_one_piece():
+    assert checked("traced", *MODELS) == dict.fromkeys(MODELS, "")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["scratchdet_nano", "scratchdet300_r18"])
+def test_a_compiled_network_learns_what_it_learns_uncompiled(name):
+    assert checked("trained", name) == {name: ""}
