@@ -8,6 +8,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Literal, get_args, get_origin, get_type_hints
 
+from scratchdet.models.any_backbone import scratchdet300_timm, ssd300_timm, ssd512_timm
 from scratchdet.models.detector import Detector
 from scratchdet.models.dsod import dsod300, dsod300_lite, dsod300_smallest, dsod512
 from scratchdet.models.grp_dsod import grp_dsod300, grp_dsod320
@@ -35,6 +36,9 @@ MODELS: dict[str, Callable[..., Detector]] = {
     "dsod512": dsod512,
     "grp_dsod300": grp_dsod300,
     "grp_dsod320": grp_dsod320,
+    "ssd300_timm": ssd300_timm,
+    "ssd512_timm": ssd512_timm,
+    "scratchdet300_timm": scratchdet300_timm,
 }
 
 
@@ -79,7 +83,10 @@ def create_model(
         choices = {**choices, "input_size": (size, size)}
     count = len(classes) if classes is not None else num_classes
     detector = MODELS[name](num_classes=count, in_channels=in_channels, **choices)
+    parameters = inspect.signature(MODELS[name]).parameters
+    # Also what was not chosen: a saved model stays what it is where a later default is another.
+    defaults = {choice: parameters[choice].default for choice in allowed}
     if classes is not None:
         detector.classes = tuple(classes)
-    detector.built_as = {"name": name, "in_channels": in_channels, **choices}
+    detector.built_as = {"name": name, "in_channels": in_channels, **defaults, **choices}
     return detector
