@@ -83,7 +83,7 @@ def _numbered(
         if layer in given:
             yield given[layer], layer
             continue
-        for kind in KINDS.get(type(layer), ()):
+        for kind in next((KINDS[kind] for kind in KINDS if isinstance(layer, kind)), ()):
             numbers[kind] += 1
             yield f"{kind}{numbers[kind]}", layer
 

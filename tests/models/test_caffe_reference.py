@@ -49,7 +49,7 @@ def kind_of(name, module):
         nn.ConvTranspose2d: "Deconvolution",
         nn.Linear: "InnerProduct",
     }
-    return kinds.get(type(module), "Normalize")
+    return next((kinds[kind] for kind in kinds if isinstance(module, kind)), "Normalize")
 
 
 def documented(kind, name, number, shape):
