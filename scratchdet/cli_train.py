@@ -11,6 +11,11 @@ from typing import Annotated
 
 import tyro
 from rich.console import Console
+from tyro.constructors import (
+    ConstructorRegistry,
+    PrimitiveConstructorSpec,
+    PrimitiveTypeInfo,
+)
 
 from scratchdet.recipe import Recipe, RecipeError, differing, from_toml
 from scratchdet.recipes import choose_recipe, load_recipe
@@ -19,6 +24,8 @@ from scratchdet.terminal import say
 RUNS = Path("runs")
 
 SHORT = {  # flags people reach for first, and the settings of the recipe that they mean
+    "--model": "--model.name",
+    "--init": "--model.init",
     "--split": "--data.split",
     "--val-split": "--data.val-split",
     "--test-split": "--data.test-split",
@@ -33,20 +40,26 @@ SHORT = {  # flags people reach for first, and the settings of the recipe that t
 
 @dataclass(frozen=True, kw_only=True)
 class TrainCommand:
-    """Train a detector from scratch on your own data.
+    """Train a detector on your own data: from scratch, or from a model of your own (--init).
 
     DATA is a PASCAL VOC folder or VOCdevkit, a COCO JSON (or the folder around it), or a YOLO
     folder: which one is found by itself, and so are classes, channels and splits. Every image is
     decoded once first; what is wrong with the data is listed in runs/NAME/data_problems.txt.
 
+    Images are resized to the input size of the recipe, whatever the network; it is printed first,
+    and --model.input-size HEIGHT WIDTH sets it. With --init the network and its input size are the
+    parent's, unless --recipe or the command line says more (docs/fine_tuning.md).
+
     Examples:
       scratchdet train path/to/data
       scratchdet train path/to/data --split train --val-split val --test-split test
       scratchdet train path/to/data --recipe small_data --optim.lr 0.02 --steps 5000
+      scratchdet train path/to/data --model scratchdet300_r34 --model.choices variant=caffe
+      scratchdet train path/to/data --init runs/NAME --lr 0.01
       scratchdet train --resume runs/NAME
 
-    Short for settings of the recipe: --split, --val-split, --test-split, --on-bad-box, --batch,
-    --steps, --lr, --seed, --device.
+    Short for settings of the recipe: --model, --init, --split, --val-split, --test-split,
+    --on-bad-box, --batch, --steps, --lr, --seed, --device.
     """
 
     data: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="DATA")] = ""
@@ -70,12 +83,15 @@ def train(arguments: Sequence[str]) -> int:
         prog="scratchdet train",
         description=description(TrainCommand),
         args=arguments,
+        registry=_registry(),
     )
     command = parse()
     if bool(command.data) == bool(command.resume):
         raise RecipeError(
             "give the data set to train on, or --resume runs/NAME, which knows its data; see --help"
         )
+    if command.resume and command.settings.model.init:
+        raise RecipeError("--resume goes on with a run; --init begins one: give one of them")
     console = Console()
     # Read once more on top of the recipe: the command line has the last word.
     command = parse(default=TrainCommand(settings=_base_recipe(command, console)))
@@ -105,6 +121,31 @@ def _in_full(argument: str) -> str:
     return SHORT.get(flag, flag) + equals + value
 
 
+def _registry() -> ConstructorRegistry:
+    """How the command line says a dict: `--model.choices variant=caffe stem=root`; none: empty."""
+    registry = ConstructorRegistry()
+
+    @registry.primitive_rule
+    def choices(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[dict[str, str]] | None:
+        if info.type != dict[str, str]:
+            return None
+        return PrimitiveConstructorSpec(
+            nargs="*",
+            metavar="[CHOICE=VALUE ...]",
+            instance_from_str=_as_dict,
+            is_instance=lambda value: isinstance(value, dict),
+            str_from_instance=lambda value: [f"{one}={other}" for one, other in value.items()],
+        )
+
+    return registry
+
+
+def _as_dict(given: list[str]) -> dict[str, str]:
+    if wrong := [one for one in given if "=" not in one]:
+        raise ValueError(f"{wrong[0]} is not CHOICE=VALUE")
+    return {choice: value for choice, _, value in (one.partition("=") for one in given)}
+
+
 def _base_recipe(command: TrainCommand, console: Console) -> Recipe:
     """What the settings on the command line are laid over."""
     if command.resume:
@@ -121,7 +162,14 @@ def _base_recipe(command: TrainCommand, console: Console) -> Recipe:
     gpu = choose_device(command.settings.run.device).type == "cuda"
     name = choose_recipe(images, gpu=gpu)
     say(console, f"recipe: {name}, for {images} images on a {'GPU' if gpu else 'CPU'} (--recipe)")
-    return load_recipe(name)
+    recipe = load_recipe(name)
+    if init := command.settings.model.init:
+        from scratchdet.train.parent import network_of, read_parent
+
+        parent = read_parent(init)
+        recipe = differing(recipe, model=network_of(parent.detector))
+        say(console, f"network: that of {parent.name}")
+    return recipe
 
 
 def _free_run(name: str) -> Path:

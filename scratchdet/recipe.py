@@ -33,6 +33,10 @@ class ModelRecipe:
     """Normalisation in the backbone and the extra layers."""
     norm_head: Literal["batch", "group", "none"] = "batch"
     """Normalisation of the outputs of the predictors."""
+    choices: dict[str, str] = field(default_factory=dict)
+    """What else can be chosen of the network: variant, stem, backbone, ..."""
+    init: str = ""
+    """A model file or the folder of a run to start from; empty: untrained weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -254,6 +258,10 @@ def _checked(given: object, hint: Any, name: str) -> object:
         if len(kinds) != len(given):
             raise RecipeError(f"{name} has {len(given)} values; it must have {len(kinds)}")
         return tuple(_checked(one, kind, name) for one, kind in zip(given, kinds, strict=True))
+    if origin is dict:
+        if not isinstance(given, dict):
+            raise RecipeError(f"{name} is {given!r}; write [{name}] and a line for each below")
+        return {key: _checked(one, arguments[1], f"{name}.{key}") for key, one in given.items()}
     if hint is float and type(given) is int:
         return float(given)
     if type(given) is not hint:

@@ -40,6 +40,9 @@ def values_for(hint, name):
         kind, last = typing.get_args(hint)
         values = values_for(kind, name)
         return st.lists(values).map(tuple) if last is Ellipsis else st.tuples(values, values)
+    if typing.get_origin(hint) is dict:
+        kind, value = typing.get_args(hint)
+        return st.dictionaries(values_for(kind, name), values_for(value, name))
     if hint is str:
         return st.text()
     if hint is bool:
@@ -77,7 +80,7 @@ def test_a_saved_recipe_states_every_value_and_can_be_read(tmp_path):
     for group in GROUPS:
         assert f"[{group}]" in text
         for entry in fields(getattr(recipe, group)):
-            assert f"\n{entry.name} = " in text
+            assert f"\n{entry.name} = " in text or f"\n[{group}.{entry.name}]\n" in text
 
 
 def test_every_setting_is_followed_by_what_it_is_for():
@@ -95,6 +98,13 @@ def test_a_recipe_differs_from_its_base_in_what_it_says():
     base = differing(Recipe(), optim={"lr": 0.5, "momentum": 0.1}, data={"batch": 7})
     recipe = read('base = "mine"\n[optim]\nlr = 0.25', {"mine": base})
     assert recipe == differing(base, optim={"lr": 0.25})
+
+
+def test_choices_of_a_network_are_a_table_that_replaces_that_of_the_base():
+    base = differing(Recipe(), model={"choices": {"stem": "root"}})
+    recipe = read('base = "mine"\n[model.choices]\nvariant = "caffe"', {"mine": base})
+    assert recipe.model.choices == {"variant": "caffe"}
+    assert read('base = "mine"', {"mine": base}).model.choices == {"stem": "root"}
 
 
 def test_without_a_base_the_defaults_hold():
@@ -132,6 +142,8 @@ def test_whole_numbers_are_taken_for_fractions():
             r"model\.norm_head is 'layer'; choose from 'batch', 'group', 'none'",
         ),
         ("[model]\nnorm_head = ['batch']", r"choose from 'batch', 'group', 'none'"),
+        ("[model]\nchoices = 'caffe'", r"model\.choices is 'caffe'; write \[model\.choices\] and"),
+        ("[model.choices]\nvariant = 1", r"model\.choices\.variant is 1; it must be of type str"),
         ("[model]\ninput_size = 300", r"model\.input_size is 300; it must be a list"),
         ("[model]\ninput_size = [300]", r"model\.input_size has 1 values; it must have 2"),
         ("[model]\ninput_size = [300, 1.5]", r"model\.input_size is 1\.5; it must be of type int"),

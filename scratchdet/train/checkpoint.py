@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -10,7 +10,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from scratchdet.files import replacing
-from scratchdet.models.detector import Detector
+from scratchdet.models.detector import ChannelOrder, Detector
+from scratchdet.models.saved import FROM_SCRATCH
 from scratchdet.train.ema import AveragedWeights
 
 
@@ -27,6 +28,8 @@ class Progress(NamedTuple):
     """Loss scale of fp16; 0 with the other precisions."""
     data: str = ""
     """Fingerprint of the training data."""
+    provenance: str = FROM_SCRATCH
+    """Where the weights come from."""
 
 
 def save_checkpoint(
@@ -42,12 +45,17 @@ def save_checkpoint(
         **{f"weights.{name}": value for name, value in detector.state_dict().items()},
         **{f"ema.{name}": value for name, value in ema.detector.state_dict().items()},
         **{f"momentum.{name}": value for name, value in _momentum(detector, optimiser).items()},
+        "input.mean": detector.mean,
+        "input.std": detector.std,
     }
     with replacing(path) as temporary:
         save_file(
             {name: value.contiguous() for name, value in tensors.items()},
             temporary,
-            metadata={"progress": json.dumps(progress._asdict())},
+            metadata={
+                "progress": json.dumps(progress._asdict()),
+                "channel_order": detector.channel_order,
+            },
         )
 
 
@@ -68,6 +76,11 @@ def load_checkpoint(
         raise ValueError(f"{path} cannot be resumed from: {error}") from error
     if "progress" not in metadata:
         raise ValueError(f"{path} cannot be resumed from: it was not written as a checkpoint")
+    if "input.mean" in tensors:  # not in checkpoints of the first versions
+        for one in (detector, ema.detector):
+            # The data may have others: fine-tuned weights expect those of their parent.
+            one.mean, one.std = tensors["input.mean"].clone(), tensors["input.std"].clone()
+            one.channel_order = cast(ChannelOrder, metadata["channel_order"])
     momentum = _part(tensors, "momentum.")
     for name, parameter in detector.named_parameters():
         if name in momentum:

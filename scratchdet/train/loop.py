@@ -17,6 +17,7 @@ from scratchdet.train.device import AUTOCAST, describe_device, use_threads
 from scratchdet.train.interrupt import catching_interrupts
 from scratchdet.train.log import RunLog
 from scratchdet.train.optim import set_learning_rate
+from scratchdet.train.parent import check_network, read_parent, start_from
 from scratchdet.train.prepare import Prepared, fingerprint, prepare, write_problems
 from scratchdet.train.results import (
     explain_non_finite,
@@ -29,6 +30,7 @@ from scratchdet.train.setup import (
     Training,
     batches_from,
     build,
+    describe_network,
     make_loss,
     make_schedule,
     resolve,
@@ -69,10 +71,15 @@ def train(
         raise FileExistsError(f"{run_dir} already holds a run: resume it, or choose another name")
     if data is not None:
         recipe = differing(recipe, data={"path": str(Path(data).resolve())})
+    begun = resume and checkpoint.exists()
+    parent = read_parent(recipe.model.init) if recipe.model.init and not begun else None
+    if parent is not None:
+        check_network(recipe.model, parent)
     recipe = resolve(recipe)
     device = torch.device(recipe.run.device)
     threads = use_threads(recipe.run.threads)
     say(console, f"{describe_device(str(device))}, {recipe.run.precision}, code {describe_code()}")
+    say(console, describe_network(recipe.model))
 
     prepared = prepare(recipe.data, threads=threads, console=console)
     for note in prepared.notes:
@@ -84,9 +91,12 @@ def train(
 
     training = build(recipe, prepared, device)
     progress = Progress(data=fingerprint(prepared.train))
-    if resume and checkpoint.exists():
+    if begun:
         progress = restore(checkpoint, training, progress, steps=recipe.schedule.steps)
         say(console, f"resumed at step {progress.step}")
+    elif parent is not None:
+        progress = progress._replace(provenance=parent.provenance)
+        say(console, start_from(parent, training))
     # Only now: a run that cannot be resumed keeps what it was.
     save_recipe(recipe, run_dir / "recipe.toml")
     write_problems(prepared.problems, run_dir / "data_problems.txt")
@@ -184,7 +194,7 @@ def _save(recipe: Recipe, training: Training, progress: Progress, run_dir: Path)
     save_checkpoint(
         path, progress._replace(scale=scale), detector=detector, ema=ema, optimiser=optimiser
     )
-    keep_model(ema.detector, path.with_name("model.safetensors"), recipe=recipe, step=progress.step)
+    keep_model(ema.detector, path.with_name("model.safetensors"), recipe=recipe, progress=progress)
 
 
 def _due(done: int, every: int, steps: int) -> bool:

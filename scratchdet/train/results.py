@@ -76,14 +76,14 @@ def validate(
     log.evaluation(progress.step, metrics.to_json(), best=is_best)
     if not is_best:
         return progress
-    keep_model(detector, run_dir / "best" / "model.safetensors", recipe=recipe, step=progress.step)
+    keep_model(detector, run_dir / "best" / "model.safetensors", recipe=recipe, progress=progress)
     return progress._replace(best=metrics.ap50)
 
 
-def keep_model(detector: Detector, path: Path, *, recipe: Recipe, step: int) -> None:
+def keep_model(detector: Detector, path: Path, *, recipe: Recipe, progress: Progress) -> None:
     """Writes the model with the recipe, the code and the step that made it."""
-    about = {"recipe": to_toml(recipe), "code": describe_code(), "step": str(step)}
-    save_model(detector, path, about=about)
+    about = {"recipe": to_toml(recipe), "code": describe_code(), "step": str(progress.step)}
+    save_model(detector, path, provenance=progress.provenance, about=about)
 
 
 def finish(

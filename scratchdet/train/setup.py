@@ -1,10 +1,11 @@
 """From a recipe's values to the objects that the loop works with."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -12,9 +13,9 @@ from scratchdet.data.augment import PRESETS
 from scratchdet.data.dataset import TrainingSamples
 from scratchdet.data.loader import Batch, default_workers, make_batches
 from scratchdet.models.detector import Detector
-from scratchdet.models.zoo import MODELS, create_model
+from scratchdet.models.zoo import MODELS, choices_of, create_model
 from scratchdet.ops.losses import MultiBoxLoss
-from scratchdet.recipe import OptimRecipe, Recipe, RecipeError, differing
+from scratchdet.recipe import ModelRecipe, OptimRecipe, Recipe, RecipeError, differing
 from scratchdet.train.checkpoint import Progress, load_checkpoint
 from scratchdet.train.device import choose_device, choose_precision
 from scratchdet.train.ema import AveragedWeights
@@ -42,6 +43,7 @@ def resolve(recipe: Recipe) -> Recipe:
     ):
         if name not in known:
             raise RecipeError(f"{kind} is {name!r}; choose from {', '.join(known)}")
+    plan(recipe.model)
     if recipe.run.protocol == "coco" and find_spec("faster_coco_eval") is None:
         raise RecipeError("run.protocol coco needs one more package: pip install scratchdet[coco]")
     device = choose_device(recipe.run.device)
@@ -53,7 +55,49 @@ def resolve(recipe: Recipe) -> Recipe:
             "precision": choose_precision(recipe.run.precision, device),
         },
         data={"workers": default_workers(device.type) if workers < 0 else workers},
+        model={"init": str(Path(recipe.model.init).resolve()) if recipe.model.init else ""},
     )
+
+
+def plan(recipe: ModelRecipe) -> Detector:
+    """The recipe's network without memory (on the meta device), for one class.
+
+    Raises RecipeError for choices that the network does not have.
+    """
+    choices = _choices(recipe)
+    try:
+        with torch.device("meta"):
+            return create_model(recipe.name, num_classes=1, **choices)
+    except ValueError as error:
+        raise RecipeError(f"model: {error}") from error
+
+
+def describe_network(recipe: ModelRecipe) -> str:
+    """One line: `ssd300_resnet18 (stem root), input 300 x 300 (--model.input-size)`."""
+    choices = ", ".join(f"{choice} {value}" for choice, value in recipe.choices.items())
+    height, width = recipe.input_size
+    name = f"{recipe.name} ({choices})" if choices else recipe.name
+    return f"{name}, input {height} x {width} (--model.input-size)"
+
+
+def _choices(recipe: ModelRecipe) -> dict[str, Any]:
+    """What `create_model` is to choose."""
+    settings = {entry.name for entry in fields(ModelRecipe)}
+    allowed = choices_of(recipe.name)
+    for choice in recipe.choices:
+        if choice in settings:
+            raise RecipeError(f"model.choices.{choice} is a setting of its own: model.{choice}")
+        if choice not in allowed:
+            known = ", ".join(name for name in allowed if name not in settings) or "none"
+            raise RecipeError(
+                f"model.choices.{choice}: {recipe.name} has no such choice; it has {known}"
+            )
+    return {
+        "input_size": recipe.input_size,
+        "norm_backbone": recipe.norm_backbone,
+        "norm_head": recipe.norm_head,
+        **recipe.choices,
+    }
 
 
 def build(recipe: Recipe, prepared: Prepared, device: torch.device) -> Training:
@@ -69,9 +113,7 @@ def build(recipe: Recipe, prepared: Prepared, device: torch.device) -> Training:
         recipe.model.name,
         in_channels=prepared.channels,
         classes=prepared.train.classes,
-        input_size=recipe.model.input_size,
-        norm_backbone=recipe.model.norm_backbone,
-        norm_head=recipe.model.norm_head,
+        **_choices(recipe.model),
     )
     detector.mean = torch.from_numpy(prepared.mean).float()
     detector.std = torch.from_numpy(prepared.std).float()

@@ -1,0 +1,123 @@
+"""The flags of `scratchdet train` for networks, their choices, and fine-tuning."""
+
+import pytest
+
+from scratchdet.cli import main
+from scratchdet.data.voc_write import write_voc
+from scratchdet.models.saved import load_model, save_model
+from scratchdet.models.zoo import create_model
+from scratchdet.recipe import differing, save_recipe
+from scratchdet.recipes import RECIPES
+from scratchdet.train import loop
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+    return tmp_path
+
+
+@pytest.fixture
+def data(here, scenes):
+    return write_voc(here / "voc", {"train": scenes(3)}, classes=("a", "b"))
+
+
+@pytest.fixture
+def parent(here):
+    """A model that differs from every recipe in its network."""
+    file = here / "parent.safetensors"
+    choices = {"norm_head": "group", "variant": "caffe", "input_size": (64, 96)}
+    save_model(create_model("scratchdet300_r18", classes=["b"], **choices), file)
+    return file
+
+
+@pytest.fixture
+def asked_for(monkeypatch):
+    """The recipes that a training was asked for; none is begun."""
+    recipes = []
+
+    def note(recipe, **named):
+        recipes.append(recipe)
+        raise RuntimeError("seen enough")
+
+    monkeypatch.setattr(loop, "train", note)
+    return recipes
+
+
+def call(*arguments: object) -> int:
+    try:
+        return main(["train", *map(str, arguments)])
+    except SystemExit as end:
+        return int(end.code or 0)
+
+
+def test_a_network_and_its_choices_are_said_in_short(data, asked_for):
+    flags = ["--model", "ssd300_resnet18", "--model.choices", "stem=7x7/2", "x=a=b"]
+    assert call(data, "--recipe", "nano", *flags, "--lr", "0.5") == 1
+    expected = {"name": "ssd300_resnet18", "choices": {"stem": "7x7/2", "x": "a=b"}}
+    assert asked_for == [differing(RECIPES["nano"](), model=expected, optim={"lr": 0.5})]
+
+
+def test_choices_of_a_recipe_stay_are_replaced_and_are_taken_back(data, here, asked_for, tiny):
+    save_recipe(differing(tiny, model={"choices": {"stem": "root"}}), here / "mine.toml")
+    for flags in ([], ["--model.choices", "variant=caffe"], ["--model.choices"]):
+        assert call(data, "--recipe", "mine.toml", *flags) == 1
+    choices = [recipe.model.choices for recipe in asked_for]
+    assert choices == [{"stem": "root"}, {"variant": "caffe"}, {}]
+
+
+def test_a_choice_without_a_value_is_refused(data, capsys):
+    assert call(data, "--recipe", "nano", "--model.choices", "caffe") == 2
+    assert "caffe is not CHOICE=VALUE" in capsys.readouterr().err
+
+
+def test_init_takes_over_the_network_of_the_parent(data, parent, asked_for, capsys):
+    assert call(data, "--init", parent.name, "--device", "cpu") == 1
+    said = capsys.readouterr().out
+    assert "recipe: small_data, for 3 images on a CPU" in said
+    assert "network: that of parent.safetensors" in said
+    model = {
+        "name": "scratchdet300_r18",
+        "norm_head": "group",
+        "choices": {"variant": "caffe"},
+        "input_size": (64, 96),
+        "init": parent.name,
+    }
+    assert asked_for == [differing(RECIPES["small_data"](), model=model, run={"device": "cpu"})]
+
+
+def test_the_command_line_has_the_last_word_over_the_parent_s_input_size(data, parent, asked_for):
+    assert call(data, "--init", parent, "--model.input-size", 128, 96) == 1
+    assert asked_for[0].model.input_size == (128, 96)
+    assert asked_for[0].model.name == "scratchdet300_r18"
+
+
+def test_a_recipe_that_is_named_keeps_its_network(data, parent, asked_for):
+    assert call(data, "--init", parent, "--recipe", "nano") == 1
+    assert asked_for == [differing(RECIPES["nano"](), model={"init": str(parent)})]
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--recipe", "nano"], "name is 'scratchdet_nano', and 'scratchdet300_r18' there"),
+        (["--model", "ssd300_vgg16"], "'ssd300_vgg16', and 'scratchdet300_r18' there"),
+        (["--model.choices", "depth=3"], "model.choices.depth: scratchdet300_r18 has no such"),
+        (["--resume", "runs/x"], "--resume goes on with a run; --init begins one"),
+    ],
+)
+def test_what_contradicts_the_parent_is_refused_in_one_line(data, parent, flags, said, capsys):
+    where = [] if "--resume" in flags else [data]
+    assert call(*where, "--init", parent, *flags) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+
+
+def test_a_model_is_fine_tuned_on_the_command_line(data, parent, here, tiny, capsys):
+    flags = ["--device", "cpu", "--steps", "1", "--batch", "2", "--data.workers", "0"]
+    assert call(data, "--init", parent, *flags, "--val-split", "none", "--name", "x") == 0
+    said = capsys.readouterr().out
+    assert "scratchdet300_r18 (variant caffe), input 64 x 96 (--model.input-size)" in said
+    assert "init: parent.safetensors (scratchdet300_r18): 1 of 2 classes by name, new: a;" in said
+    assert load_model(here / "runs" / "x").classes == ("a", "b")

@@ -1,0 +1,256 @@
+"""Fine-tuning from a model of one's own: what is taken, what is said, where it is written down."""
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import signal
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from scratchdet.data.formats import read_data
+from scratchdet.data.voc_write import write_voc
+from scratchdet.models.saved import FROM_SCRATCH, load_model, read_metadata, save_model
+from scratchdet.models.transfer import Transferred
+from scratchdet.models.zoo import create_model
+from scratchdet.recipe import RecipeError, differing
+from scratchdet.recipes import load_recipe
+from scratchdet.train import loop
+from scratchdet.train.parent import describe, network_of, read_parent, start_from
+from scratchdet.train.prepare import Prepared
+from scratchdet.train.setup import build, describe_network, resolve
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory, scenes):
+    """Makes a VOC folder of these classes."""
+
+    def make(*classes, channels=3):
+        root = tmp_path_factory.mktemp("data") / "voc"
+        splits = {"train": scenes(8, classes=len(classes), channels=channels)}
+        return write_voc(root, splits, classes=classes)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def quick(tiny):
+    return differing(tiny, data={"val_split": "none"})
+
+
+@pytest.fixture(scope="module")
+def grown(quick, data, tmp_path_factory):
+    """The folder of a run of two classes, `sofa` and `dog`."""
+    folder = tmp_path_factory.mktemp("work") / "coco"
+    loop.train(quick, data=data("dog", "sofa"), run_dir=folder, console=Console(quiet=True))
+    return folder
+
+
+def train(recipe, root, run_dir, **choices):
+    """The folder of the run, and what was said."""
+    console = Console(file=io.StringIO(), width=200)
+    run = loop.train(recipe, data=root, run_dir=run_dir, console=console, **choices)
+    return run, console.file.getvalue()
+
+
+def prepared_for(root, channels=3) -> Prepared:
+    mean, std = np.full(channels, 40.0), np.full(channels, 20.0)
+    return Prepared(read_data(root), None, "", None, channels, mean, std, (), ())
+
+
+def fine_tuned(recipe, init, run_dir, root):
+    return train(differing(recipe, model={"init": str(init)}), root, run_dir)
+
+
+def provenance(run) -> str:
+    return read_metadata(run / "last" / "model.safetensors")["provenance"]
+
+
+def test_before_any_step_shared_classes_are_scored_as_by_the_parent(quick, grown, data):
+    parent = read_parent(str(grown))
+    training = build(quick, prepared_for(data("cat", "couch", "dog")), torch.device("cpu"))
+    said = start_from(parent, training)
+    assert "2 of 3 classes by name (couch from sofa), new: cat;" in said
+    images = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8)
+    with torch.no_grad():
+        theirs = parent.detector(parent.detector.normalise(images))
+        for detector in (training.detector.eval(), training.ema.detector):
+            ours = detector(detector.normalise(images))
+            torch.testing.assert_close(ours.logits[..., [0, 3, 2]], theirs.logits)
+            torch.testing.assert_close(ours.offsets, theirs.offsets)
+
+
+def test_a_fine_tuned_model_names_its_parent_and_that_one_s_origin(quick, grown, data, tmp_path):
+    root = data("sofa", "new")
+    run, said = fine_tuned(quick, grown, tmp_path / "voc", root)
+    digest = hashlib.sha256((grown / "last/model.safetensors").read_bytes()).hexdigest()
+    line = (
+        f"fine-tuned from coco/last/model.safetensors (sha256 {digest}), which was {FROM_SCRATCH}"
+    )
+    assert provenance(grown) == FROM_SCRATCH
+    assert provenance(run) == line
+    assert "init: coco/last/model.safetensors (scratchdet_nano): 1 of 2 classes by name" in said
+    assert said.count("init: ") == 1
+    third, _ = fine_tuned(quick, run / "last/model.safetensors", tmp_path / "third", root)
+    assert provenance(third).startswith("fine-tuned from voc/last/model.safetensors (sha256 ")
+    assert provenance(third).endswith(f"which was {line}")
+
+
+def test_a_fine_tuned_detector_keeps_the_normalisation_of_its_parent(quick, grown, data, tmp_path):
+    parent = load_model(grown)
+    parent.channel_order, parent.mean = "bgr", torch.tensor([104.0, 117.0, 123.0])
+    save_model(parent, tmp_path / "importiert.safetensors", provenance="imported")
+    run, said = fine_tuned(quick, tmp_path / "importiert.safetensors", tmp_path / "r", data("dog"))
+    assert "mean 104 117 123 and std" in said
+    assert ", bgr, of the parent" in said
+    detector = load_model(run)
+    assert (detector.channel_order, detector.mean.tolist()) == ("bgr", [104.0, 117.0, 123.0])
+    assert "fine-tuned from importiert.safetensors (sha256 " in provenance(run)
+    assert provenance(run).endswith("which was imported")
+
+
+def test_grey_images_fine_tune_a_detector_of_colour_images(quick, grown, data, tmp_path):
+    recipe = differing(quick, model={"input_size": (96, 64)})
+    run, said = fine_tuned(recipe, grown, tmp_path / "r", data("dog", channels=1))
+    assert "1 channel instead of 3, their weights added up; 96 x 64 instead of 64 x 64" in said
+    detector = load_model(run)
+    assert (detector.in_channels, detector.input_size) == (1, (96, 64))
+    assert detector.mean.item() == pytest.approx(load_model(grown).mean.mean().item(), rel=1e-6)
+
+
+def test_channels_without_a_meaning_are_refused(quick, data, tmp_path):
+    detector = create_model("scratchdet_nano", classes=["dog"], in_channels=4, input_size=64)
+    save_model(detector, tmp_path / "vier.safetensors")
+    with pytest.raises(RecipeError, match=r"vier\.safetensors does not fit: .*images of 4 chan"):
+        fine_tuned(quick, tmp_path / "vier.safetensors", tmp_path / "r", data("dog"))
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (
+            {"name": "ssd300_vgg16"},
+            r"not that of coco/last/model\.safetensors: name is 'ssd300_vgg16', and 'scratchdet_na"
+            r".*--model scratchdet_nano --model\.norm-backbone batch --model\.norm-head batch$",
+        ),
+        ({"norm_head": "none"}, "norm_head is 'none', and 'batch' there"),
+    ],
+)
+def test_another_network_is_refused_before_the_data_are_read(quick, grown, tmp_path, model, said):
+    recipe = differing(quick, model={**model, "init": str(grown)})
+    with pytest.raises(RecipeError, match=said):
+        train(recipe, tmp_path / "no data", tmp_path / "r")
+    assert not (tmp_path / "r").exists()
+
+
+def test_other_choices_of_the_same_network_are_refused_with_the_flags_of_the_parent(
+    quick, tmp_path
+):
+    file = tmp_path / "r18.safetensors"
+    detector = create_model("scratchdet300_r18", variant="caffe", classes=["a"], input_size=64)
+    save_model(detector, file)
+    wanted = {"name": "scratchdet300_r18", "init": str(file)}
+    with pytest.raises(RecipeError, match=r"variant is 'paper', and 'caffe' there.*variant=caffe$"):
+        train(differing(quick, model=wanted), tmp_path / "no data", tmp_path / "r")
+    adopted = differing(quick, model=network_of(read_parent(str(file)).detector))
+    assert adopted.model.choices == {"variant": "caffe"}
+    assert describe_network(adopted.model) == (
+        "scratchdet300_r18 (variant caffe), input 64 x 64 (--model.input-size)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (
+            {"choices": {"variant": "caffe"}},
+            "variant: scratchdet_nano has no such choice; it has none",
+        ),
+        (
+            {"name": "scratchdet300_r18", "choices": {"variant": "mmdet"}},
+            "variant 'mmdet' of scratchdet300_r18 is not known; choose from paper, caffe",
+        ),
+        ({"choices": {"norm_head": "none"}}, r"^model\.choices\.norm_head is a setting of its own"),
+        (
+            {"choices": {"in_channels": "1"}},
+            r"model\.choices\.in_channels: scratchdet_nano has no such",
+        ),
+        ({"init": "nirgends"}, "no model at .*nirgends"),
+    ],
+)
+def test_what_a_network_does_not_have_is_refused_before_the_data_are_read(
+    quick, tmp_path, model, said
+):
+    with pytest.raises((RecipeError, FileNotFoundError), match=said):
+        train(differing(quick, model=model), tmp_path / "no data", tmp_path / "r")
+
+
+def test_choices_reach_the_network(quick, data):
+    model = {"name": "scratchdet300_r18", "choices": {"variant": "caffe"}, "input_size": (96, 96)}
+    training = build(
+        resolve(differing(quick, model=model)), prepared_for(data("dog")), torch.device("cpu")
+    )
+    assert training.detector.built_as["variant"] == "caffe"
+
+
+def test_a_stopped_fine_tuning_goes_on_without_its_parent(
+    quick, grown, data, tmp_path, monkeypatch
+):
+    root, parent = data("sofa", "new"), tmp_path / "parent.safetensors"
+    shutil.copy(grown / "last/model.safetensors", parent)
+    straight, _ = fine_tuned(quick, parent, tmp_path / "straight", root)
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "train_step", interrupting(loop.train_step))
+        with pytest.raises(loop.Interrupted):
+            fine_tuned(quick, parent, tmp_path / "stopped", root)
+    parent.unlink()
+    recipe = load_recipe(tmp_path / "stopped" / "recipe.toml")
+    assert recipe.model.init == str(parent)
+    run, said = train(recipe, None, tmp_path / "stopped", resume=True)
+    assert "init: " not in said
+    assert provenance(run) == provenance(straight)
+    for name in ("last/checkpoint", "last/model"):
+        ours, theirs = (load_file(folder / f"{name}.safetensors") for folder in (run, straight))
+        assert [key for key in theirs if not torch.equal(ours[key], theirs[key])] == []
+    ours, theirs = (read_metadata(folder / "last/model.safetensors") for folder in (run, straight))
+    assert (ours["mean"], ours["std"]) == (theirs["mean"], theirs["std"])
+    assert json.loads(ours["mean"]) == load_model(grown).mean.tolist()
+
+
+def interrupting(step):
+    def call(*arguments, **named):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return step(*arguments, **named)
+
+    return call
+
+
+def test_the_recipe_of_a_fine_tuning_repeats_it(quick, grown, data, tmp_path, monkeypatch):
+    monkeypatch.chdir(grown.parent)
+    root = data("sofa", "new")
+    first, _ = fine_tuned(quick, "coco", tmp_path / "first", root)
+    recipe = load_recipe(first / "recipe.toml")
+    assert recipe.model.init == str(grown)
+    monkeypatch.chdir(tmp_path)
+    second, _ = train(recipe, None, tmp_path / "second")
+    ours, theirs = (load_file(run / "last/model.safetensors") for run in (first, second))
+    assert [key for key in theirs if not torch.equal(ours[key], theirs[key])] == []
+    assert provenance(first) == provenance(second)
+
+
+def test_a_training_from_scratch_says_so_in_its_checkpoint_too(grown):
+    with safe_open(grown / "last/checkpoint.safetensors", framework="pt") as stored:
+        assert json.loads(stored.metadata()["progress"])["provenance"] == FROM_SCRATCH
+
+
+def test_many_names_are_shortened(grown):
+    fresh = tuple(f"c{number}" for number in range(20))
+    transferred = Transferred((), fresh, (), (3, 3), ((64, 64), (64, 64)))
+    line = describe(transferred, load_model(grown), name="x.safetensors")
+    assert "0 of 20 classes by name, new: c0, c1, c2, c3, c4, c5, c6, c7, 12 more;" in line
