@@ -6,12 +6,14 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from json import dumps
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import tyro
 from rich.console import Console
 from tyro.conf import Positional
 
+from scratchdet.cli_import import import_caffe
+from scratchdet.cli_models import models
 from scratchdet.cli_train import RUNS, description, say_what_is_where, train
 from scratchdet.recipe import differing, from_toml, to_toml
 from scratchdet.recipes import RECIPES, load_recipe
@@ -122,41 +124,6 @@ def detect(
     return NO if summary.unreadable else 0
 
 
-def models(json: bool = False) -> int:
-    """List the networks, untrained: parameters, input, priors.
-
-    Examples:
-      scratchdet models
-      scratchdet models --json
-
-    Args:
-        json: Print JSON, for scripts.
-    """
-    from scratchdet.models.zoo import MODELS, create_model
-
-    rows: list[dict[str, Any]] = [
-        {
-            "name": name,
-            "parameters": sum(parameter.numel() for parameter in detector.parameters()),
-            "input_size": detector.input_size,
-            "priors": len(detector.priors),
-            "what": (MODELS[name].__doc__ or "").strip().splitlines()[0],
-        }
-        for name, detector in ((name, create_model(name)) for name in MODELS)
-    ]
-    if json:
-        print(dumps(rows, indent=2))
-        return 0
-    console = Console()
-    say(console, "Untrained; counted for 20 classes and 3 channels.")
-    for row in rows:
-        height, width = row["input_size"]
-        parameters = f"{row['parameters'] / 1e6:.2f} M parameters"
-        say(console, f"{row['name']}  {parameters}, {height} x {width}, {row['priors']:,} priors")
-        say(console, f"    {row['what']}")
-    return 0
-
-
 def recipes(name: Positional[str] = "") -> int:
     """List the shipped recipes, or print one of them as TOML.
 
@@ -235,6 +202,10 @@ COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "train": (train, "train a detector from scratch on your own data"),
     "eval": (_typed(evaluate, "eval"), "evaluate a trained detector on a data set"),
     "detect": (_typed(detect, "detect"), "find objects in images, and draw them"),
+    "import-caffe": (
+        _typed(import_caffe, "import-caffe"),
+        "turn a published .caffemodel into a model of ours",
+    ),
     "models": (_typed(models, "models"), "list the networks"),
     "recipes": (_typed(recipes, "recipes"), "list the shipped recipes, or print one"),
 }
@@ -243,7 +214,7 @@ USAGE = f"""usage: scratchdet COMMAND ...
 
 Train object detectors from scratch: no pre-trained weights, nothing but your own data.
 
-{chr(10).join(f"  {name:8} {what}" for name, (_, what) in COMMANDS.items())}
+{chr(10).join(f"  {name:12} {what}" for name, (_, what) in COMMANDS.items())}
 
 scratchdet COMMAND --help    what a command takes, with examples
 scratchdet --debug COMMAND   show the traceback of an error
