@@ -15,13 +15,19 @@ Checkpointing = Literal["off", "blocks"]
 def recomputed(module: nn.Module, *inputs: Tensor) -> Tensor:
     """`module(*inputs)`, of which only `inputs` are kept: the backward pass computes it once more.
 
-    For modules without randomness. The second time, no running statistics are updated.
+    In training, that is; in `eval()` nothing is. For modules without randomness. The second time,
+    running statistics are not updated again.
     """
-    if not torch.is_grad_enabled():
+    if not (module.training and torch.is_grad_enabled()):
         return cast(Tensor, module(*inputs))
+    if (
+        torch.compiler.is_compiling()
+    ):  # which takes the updates of statistics out of what it repeats
+        result = checkpoint(module, *inputs, use_reentrant=False, preserve_rng_state=False)
+        return cast(Tensor, result)
 
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        return nullcontext(), _statistics_frozen(module)
+        return nullcontext(), _statistics_kept(module)
 
     result = checkpoint(
         module, *inputs, use_reentrant=False, preserve_rng_state=False, context_fn=contexts
@@ -30,17 +36,16 @@ def recomputed(module: nn.Module, *inputs: Tensor) -> Tensor:
 
 
 @contextmanager
-def _statistics_frozen(module: nn.Module) -> Iterator[None]:
-    """Batch norms go on normalising by the batch, but their running statistics stand still."""
-    norms = [
-        layer
-        for layer in module.modules()
-        if isinstance(layer, _BatchNorm) and layer.track_running_stats
-    ]
+def _statistics_kept(module: nn.Module) -> Iterator[None]:
+    """Meanwhile, batch norms update copies of their running statistics."""
+    norms = [layer for layer in module.modules() if isinstance(layer, _BatchNorm)]
+    kept = [dict(norm.named_buffers()) for norm in norms]
     try:
         for norm in norms:
-            norm.track_running_stats = False
+            for name, values in norm.named_buffers():
+                setattr(norm, name, values.clone())
         yield
     finally:
-        for norm in norms:
-            norm.track_running_stats = True
+        for norm, buffers in zip(norms, kept, strict=True):
+            for name, values in buffers.items():
+                setattr(norm, name, values)

@@ -78,6 +78,20 @@ def test_the_layers_of_the_file_are_those_of_ours_in_its_order(network):
     assert ours == layers
 
 
+def fuse_twice(pyramid):
+    """Makes the fault that OpenCV 4 makes when it is asked for one output after another.
+
+    It folds the norm behind a transposed convolution into that convolution's bias on every
+    allocation anew, and adds to the bias of the last: the second time b becomes b + gain * b. GRP's
+    mbox_loc was recorded in the first run of the network, its mbox_conf in a second.
+    """
+    for doubling in pyramid.doublings:
+        norm = doubling.activate[0]
+        gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+        bias = norm.bias - gain * norm.running_mean
+        norm.bias += gain * bias
+
+
 @torch.no_grad()
 def test_outputs_and_priors_equal_the_recorded_ones(network):
     name, layers, recorded = network
@@ -91,16 +105,24 @@ def test_outputs_and_priors_equal_the_recorded_ones(network):
             blob.copy_(torch.from_numpy(documented(kind, layer, number, shape)))
     side = detector.input_size[0]
     image = np.random.default_rng(1234).integers(0, 256, (1, 3, side, side)).astype(np.float32)
-    raw = detector(torch.from_numpy(image - MEAN_BGR))
+    features = detector.backbone(torch.from_numpy(image - MEAN_BGR))
+    raw = detector.head(detector.neck(features))
+    priors = box_convert(detector.priors_for((side, side)), "cxcywh", "xyxy")
 
-    priors = recorded["mbox_priorbox"][0, 0].reshape(-1, 4)
+    def error(found, expected):
+        return np.abs(found.numpy().ravel() - expected.ravel()).max()
+
     errors = {
-        "mbox_loc": np.abs(raw.offsets.numpy().reshape(1, -1) - recorded["mbox_loc"]).max(),
-        "mbox_conf": np.abs(raw.logits.numpy().reshape(1, -1) - recorded["mbox_conf"]).max(),
-        "mbox_priorbox": np.abs(
-            box_convert(detector.priors_for((side, side)), "cxcywh", "xyxy").numpy() - priors
-        ).max(),
+        "mbox_loc": error(raw.offsets, recorded["mbox_loc"]),
+        "mbox_conf": error(raw.logits, recorded["mbox_conf"]),
+        "mbox_priorbox": error(priors, recorded["mbox_priorbox"][0, 0]),
     }
+    if name == "grp_dsod320":
+        assert errors["mbox_conf"] <= 5e-3  # the fault is a small one
+        fuse_twice(detector.neck[1])
+        errors["mbox_conf"] = error(
+            detector.head(detector.neck(features)).logits, recorded["mbox_conf"]
+        )
     print(name, errors)
     assert errors["mbox_loc"] <= 1e-3
     assert errors["mbox_conf"] <= 1e-3
