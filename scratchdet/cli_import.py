@@ -31,13 +31,13 @@ def import_caffe(file: Positional[Path], /, model: str, out: Path, classes: str 
         out: The file to write, which must not exist.
         classes: voc, coco, or a file of names. Default: voc or coco, if there are 20 or 80.
     """
+    if out.exists():
+        raise FileExistsError(f"{out} exists: give another --out, or remove it")
     from scratchdet.models.caffe import load_caffe, published_form
     from scratchdet.models.caffemodel import read_caffemodel
     from scratchdet.models.saved import save_model
     from scratchdet.models.zoo import create_model
 
-    if out.exists():
-        raise FileExistsError(f"{out} exists: give another --out, or remove it")
     layers = read_caffemodel(file)
     try:
         count, choices = published_form(model, layers)
