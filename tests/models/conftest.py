@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -18,15 +18,23 @@ OPENCV4 = HERE.parents[1] / ".venv" / "opencv4"
 
 @pytest.fixture(scope="session")
 def opencv4(tmp_path_factory) -> Callable[..., dict[str, Tensor]]:
-    """A function: the text of a network (`prototxt`) without its inputs, the inputs by name, the
-    names of the blobs wanted, and the weights as a file has them, to those blobs."""
+    """A function from a Caffe network and its inputs by name to the blobs named `outputs`.
+
+    The prototxt is without the inputs, the weights are the content of a .caffemodel. Blobs named in
+    `again` are computed once more, each by a call of its own, and come as `NAME again`.
+    """
     if not OPENCV4.is_dir() and not hasattr(cv2.dnn, "readNetFromCaffe"):
         pytest.skip(f"no {OPENCV4} (`make .venv/opencv4`), and {cv2.__version__} reads no Caffe")
     path = {"PYTHONPATH": str(OPENCV4)} if OPENCV4.is_dir() else {}
     folder = tmp_path_factory.mktemp("opencv4")
 
     def computed(
-        prototxt: str, inputs: dict[str, Tensor], outputs: list[str], weights: bytes = b""
+        prototxt: str,
+        inputs: dict[str, Tensor],
+        outputs: list[str],
+        *,
+        weights: bytes = b"",
+        again: Sequence[str] = (),
     ) -> dict[str, Tensor]:
         job, result = folder / "job.npz", folder / "result.npz"
         shapes = {
@@ -40,6 +48,7 @@ def opencv4(tmp_path_factory) -> Callable[..., dict[str, Tensor]]:
             prototxt=np.frombuffer((head + prototxt).encode(), np.uint8),
             weights=np.frombuffer(weights, np.uint8),
             outputs=np.array(outputs),
+            again=np.array(again, dtype=str),
             **{name: blob.numpy() for name, blob in inputs.items()},
         )
         ran = subprocess.run(
@@ -50,6 +59,6 @@ def opencv4(tmp_path_factory) -> Callable[..., dict[str, Tensor]]:
         )
         assert ran.returncode == 0, ran.stderr
         with np.load(result, allow_pickle=False) as blobs:
-            return {name: torch.from_numpy(blobs[name]) for name in outputs}
+            return {name: torch.from_numpy(blobs[name]) for name in blobs.files}
 
     return computed

@@ -2,7 +2,8 @@
 
 Run as `python opencv4.py JOB.npz RESULT.npz`, with OpenCV 4 first on the path. JOB holds the
 network (`prototxt` and `weights`, the bytes of the two files), the names of the blobs wanted
-(`outputs`), and every other array is an input blob of that name. RESULT holds the outputs.
+(`outputs`), and those to be computed once more, each by a call of its own (`again`); every other
+array is an input blob of that name. RESULT holds the outputs, and as `NAME again` the latter.
 """
 
 import sys
@@ -10,7 +11,7 @@ import sys
 import cv2
 import numpy as np
 
-OF_THE_JOB = ("prototxt", "weights", "outputs")
+OF_THE_JOB = ("prototxt", "weights", "outputs", "again")
 
 
 def main(job_path: str, result_path: str) -> None:
@@ -21,8 +22,10 @@ def main(job_path: str, result_path: str) -> None:
         for name in job.files:
             if name not in OF_THE_JOB:
                 network.setInput(job[name], name)
-        names = [str(name) for name in job["outputs"]]
-    np.savez(result_path, **dict(zip(names, network.forward(names), strict=True)))
+        names, again = ([str(name) for name in job[key]] for key in ("outputs", "again"))
+    results = dict(zip(names, network.forward(names), strict=True))
+    results |= {f"{name} again": network.forward(name) for name in again}
+    np.savez(result_path, **results)
 
 
 if __name__ == "__main__":

@@ -131,6 +131,7 @@ def weights(detector: Detector) -> bytes:
 class Computed(NamedTuple):
     """What OpenCV and what ours computes of the same images."""
 
+    images: Tensor
     opencv: dict[str, Tensor]
     raw: Raw
     priors: Tensor
@@ -147,9 +148,10 @@ def computed(opencv4) -> Computed:
         {"data": images},
         ["mbox_loc", "mbox_conf", "mbox_priorbox", "detection_out"],
         weights=weights(detector),
+        again=["mbox_conf"],
     )
     with torch.no_grad():
-        return Computed(opencv, detector(images), detector.priors)
+        return Computed(images, opencv, detector(images), detector.priors)
 
 
 def test_logits_and_offsets_equal_opencvs(computed):
@@ -159,6 +161,23 @@ def test_logits_and_offsets_equal_opencvs(computed):
         theirs = computed.opencv[name].reshape(ours.shape)
         assert ours.std() > 0.4
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+@torch.no_grad()
+def test_opencv_adds_the_bias_of_a_norm_anew_in_every_call(computed):
+    """Why GRP-DSOD's recorded mbox_conf is 0.004 off: it comes of a second call.
+
+    OpenCV 4 makes a transposed convolution and the norm behind it one layer of bias b. It does so
+    again in every call for another output, from what the last has left: b becomes gain * b + b.
+    """
+    detector = small_detector()
+    norm = detector.backbone.doubling.activate[0]
+    gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    norm.bias += gain * (norm.bias - gain * norm.running_mean)
+    faulty = computed.opencv["mbox_conf again"].reshape(computed.raw.logits.shape)
+    assert (computed.raw.logits - faulty).abs().max() > 0.1
+    logits = detector(computed.images).logits
+    torch.testing.assert_close(logits, faulty, rtol=1e-5, atol=1e-5)
 
 
 def test_priors_and_variances_equal_opencvs(computed):
