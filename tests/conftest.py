@@ -1,6 +1,7 @@
 """Shape checks for every test, small data and a small recipe, and the way to recorded data."""
 
 from collections.abc import Callable, Container
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,16 @@ from scratchdet.recipe import Recipe, differing
 from scratchdet.structures import Sample
 
 install_import_hook(["scratchdet.ops", "scratchdet.models"], "beartype.beartype")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skips what is parametrised with a model on a network of timm, where timm is not installed."""
+    if find_spec("timm") is not None:
+        return
+    for item in items:
+        parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        if any(str(value).endswith("_timm") for value in parameters):
+            item.add_marker(pytest.mark.skip("timm is not installed"))
 
 
 @pytest.fixture(scope="session", autouse=True)

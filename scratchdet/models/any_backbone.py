@@ -5,7 +5,7 @@ of the backbone as `TimmBackbone` says. That gives three maps; the neck goes on 
 512 px with 8 4 2 1: SSD's extra levels without the first, which the backbone makes.
 """
 
-from scratchdet.models.backbones.timm import TimmBackbone
+from scratchdet.models.backbones.timm import TimmBackbone, TimmNorm
 from scratchdet.models.detector import Detector, build_detector
 from scratchdet.models.layers import Norm
 from scratchdet.models.necks.extras import (
@@ -26,7 +26,7 @@ def ssd300_timm(
     in_channels: int,
     input_size: Size = (300, 300),
     backbone: str = SMALL,
-    norm_backbone: Norm = "batch",
+    norm_backbone: TimmNorm = "batch",
     norm_head: Norm = "batch",
 ) -> Detector:
     """SSD300 on any network of timm."""
@@ -48,7 +48,7 @@ def ssd512_timm(
     in_channels: int,
     input_size: Size = (512, 512),
     backbone: str = SMALL,
-    norm_backbone: Norm = "batch",
+    norm_backbone: TimmNorm = "batch",
     norm_head: Norm = "batch",
 ) -> Detector:
     """SSD512 on any network of timm: one level more."""
@@ -70,7 +70,7 @@ def scratchdet300_timm(
     in_channels: int,
     input_size: Size = (300, 300),
     backbone: str = SMALL,
-    norm_backbone: Norm = "batch",
+    norm_backbone: TimmNorm = "batch",
     norm_head: Norm = "batch",
 ) -> Detector:
     """ScratchDet on any network of timm, with Root-ResNet-34's residual extra layers."""

@@ -3,14 +3,16 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from scratchdet.models.layers import Norm, make_norm
+from scratchdet.models.layers import make_norm
+
+TimmNorm = Literal["batch", "group"]
 
 REDUCTIONS = (8, 16, 32)  # of the maps that SSD's first three levels stand on
 PROBE = (32, 64)  # height, width: the smallest that has all maps, and not square
@@ -21,7 +23,7 @@ class TimmBackbone(nn.Module):
 
     Weights are never loaded: names of weights (`resnet50.a1_in1k`) and of the hub are refused.
     norm: "batch" leaves the network's own norms, whatever they are; "group" makes group norms of
-    its BatchNorms.
+    its BatchNorms. It cannot be had without: its convolutions count on them.
 
     Images are padded with zeros, below and on the right, to multiples of 32, and the maps cut to
     the image. So any H x W gives ceil(H / 8) x ceil(W / 8) locations, and so on, of every network;
@@ -31,14 +33,14 @@ class TimmBackbone(nn.Module):
     (vision transformers), and those made for one image size.
     """
 
-    def __init__(self, name: str, in_channels: int, *, norm: Norm = "batch") -> None:
+    def __init__(self, name: str, in_channels: int, *, norm: TimmNorm = "batch") -> None:
         super().__init__()
         kept, idle = _examine(name)
         self.network = _create(name, in_channels=in_channels, kept=kept)
         for parameter in idle:  # distributed training would wait for their gradients
             self.network.get_parameter(parameter).requires_grad_(False)
-        if norm != "batch":
-            _replace_norms(name, self.network, norm)
+        if norm == "group":
+            _replace_norms(name, self.network)
 
     def forward(self, images: Float[Tensor, "B C H W"]) -> list[Float[Tensor, "B _ _ _"]]:
         height, width = images.shape[-2:]
@@ -122,15 +124,10 @@ def _probed(name: str, network: nn.Module) -> list[Float[Tensor, "B _ _ _"]]:
     return maps
 
 
-def _replace_norms(name: str, network: nn.Module, norm: Norm) -> None:
+def _replace_norms(name: str, network: nn.Module) -> None:
     """Puts group norms in the place of BatchNorms; their scales, some zero, and shifts stay."""
     from timm.layers import BatchNormAct2d
 
-    if norm != "group":
-        raise ValueError(
-            f"norm {norm!r} cannot be had of timm's {name}: it comes with norms of its own. "
-            f"Choose batch, which leaves them, or group"
-        )
     for path, layer in list(network.named_modules()):
         if type(layer) not in (nn.BatchNorm2d, BatchNormAct2d):
             continue
