@@ -16,6 +16,8 @@ from scratchdet.models.caffe_names import caffe_modules
 from scratchdet.models.zoo import create_model
 
 NETWORKS = {"dsod300": "dsod300_voc", "grp_dsod320": "grp_dsod320_voc"}
+# Wanted are 1e-3; the eps of a norm of the pyramid, were it another, would show from 2.6e-4 on.
+TOLERANCE = 2e-4
 MEAN_BGR = np.array([104, 117, 123], np.float32)[:, None, None]
 
 
@@ -123,7 +125,6 @@ def test_outputs_and_priors_equal_the_recorded_ones(network):
         errors["mbox_conf"] = error(
             detector.head(detector.neck(features)).logits, recorded["mbox_conf"]
         )
-    print(name, errors)
-    assert errors["mbox_loc"] <= 1e-3
-    assert errors["mbox_conf"] <= 1e-3
+    assert errors["mbox_loc"] <= TOLERANCE
+    assert errors["mbox_conf"] <= TOLERANCE
     assert errors["mbox_priorbox"] <= 1e-6
