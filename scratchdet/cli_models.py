@@ -145,8 +145,8 @@ def _one(name: str) -> Iterator[str]:
     refused = []
     for choices in variants(name):
         counts = _counts(name, choices)
-        marks = ", ".join(figure.mark for figure in published(name, choices)) or "-"
-        rows.append((_named(choices), *_exact(counts), marks))
+        mark = "".join(figure.mark for figure in published(name, choices)[:1]) or "-"
+        rows.append((_named(choices), *_exact(counts), mark))
         refused += [f"{_named(choices)}: {counts['refused']}"] if "refused" in counts else []
     yield from _aligned(rows)
     for reason in refused:
@@ -191,6 +191,9 @@ def _choices(name: str) -> str:
 
 
 def _named(choices: Choices) -> str:
+    """ "stem root"; "norm_backbone, norm_head none" where several have the same value."""
+    if len(set(choices.values())) == 1:
+        return f"{', '.join(choices)} {next(iter(choices.values()))}"
     return ", ".join(f"{choice} {value}" for choice, value in choices.items()) or "default"
 
 
