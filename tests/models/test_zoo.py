@@ -31,9 +31,7 @@ def norms_in(*modules):
 
 
 @pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize(
-    "size", [(1, 1), (8, 8), (33, 47), SMALL, (96, 64), (160, 160), (300, 300), (250, 513)]
-)
+@pytest.mark.parametrize("size", [(1, 1), (33, 47), (160, 160), (250, 513)])
 def test_any_height_and_width_gives_a_row_for_every_prior(name, size):
     detector = shape_only(name, num_classes=4, input_size=size)
     raw = detector(torch.empty(2, 3, *size, device="meta"))
@@ -72,8 +70,9 @@ def test_every_parameter_gets_a_gradient(name):
 
 
 @pytest.mark.parametrize("name", OURS)
-@pytest.mark.parametrize("norm_backbone", NORM_LAYERS)
-@pytest.mark.parametrize("norm_head", NORM_LAYERS)
+@pytest.mark.parametrize(
+    ("norm_backbone", "norm_head"), [("none", "batch"), ("batch", "group"), ("group", "none")]
+)
 def test_norms_of_backbone_and_head_are_chosen_apart(name, norm_backbone, norm_head):
     choices = {"norm_backbone": norm_backbone, "norm_head": norm_head}
     detector = shape_only(name, input_size=SMALL, **choices)
@@ -120,7 +119,7 @@ def test_weights_come_from_the_seed_and_nowhere_else(name):
         torch.manual_seed(seed)
         detector = create_model(name, num_classes=1, input_size=SMALL)
         return {
-            key: layer.weight
+            key: layer.weight.flatten()[:64]
             for key, layer in detector.named_modules()
             if isinstance(layer, nn.Conv2d)
         }
