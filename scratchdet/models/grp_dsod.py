@@ -37,7 +37,7 @@ RATIOS: dict[Version, tuple[tuple[float, ...], ...]] = {
 
 
 def grp_dsod320_priors(input_size: Size, *, version: Version = "320*") -> tuple[PriorSpec, ...]:
-    """17,078 priors at 320 x 320; 9,590 of version "320"."""
+    """17,078 priors at 320 x 320; 9,602 of version "320"."""
     steps = released_steps(input_size, 320)
     return ssd_specs(min(input_size), ratios=RATIOS[version], steps=steps)
 
