@@ -202,12 +202,12 @@ COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "train": (train, "train a detector from scratch on your own data"),
     "eval": (_typed(evaluate, "eval"), "evaluate a trained detector on a data set"),
     "detect": (_typed(detect, "detect"), "find objects in images, and draw them"),
+    "models": (_typed(models, "models"), "list the networks"),
+    "recipes": (_typed(recipes, "recipes"), "list the shipped recipes, or print one"),
     "import-caffe": (
         _typed(import_caffe, "import-caffe"),
         "turn a published .caffemodel into a model of ours",
     ),
-    "models": (_typed(models, "models"), "list the networks"),
-    "recipes": (_typed(recipes, "recipes"), "list the shipped recipes, or print one"),
 }
 
 USAGE = f"""usage: scratchdet COMMAND ...

@@ -79,6 +79,12 @@ def test_elements_that_are_not_packed_are_read_too(tmp_path):
     assert np.array_equal(found.blobs[0], [[1, 2, 3]])
 
 
+def test_of_a_blob_in_both_precisions_the_double_one_is_taken_as_in_caffe(tmp_path):
+    blob = tagged(5, floats(7)) + tagged(8, struct.pack("<d", 0.1))
+    (found,) = read(one_blob(blob), tmp_path)
+    assert found.blobs[0] == 0.1
+
+
 def test_a_blob_without_a_shape_is_a_single_number(tmp_path):
     (found,) = read(one_blob(tagged(5, floats(7))), tmp_path)
     assert found.blobs[0].shape == ()
@@ -122,6 +128,7 @@ REFUSED = {
     "cut in a layer": (one_blob(SHAPE_4 + FLOATS)[:-1], "truncated or damaged: 1 bytes missing"),
     "a length beyond the end": (b"\xa2\x06\xff\xff\xff\xff\x07", "bytes missing"),
     "a number without an end": (b"\x08" + b"\xff" * 11, "a number without an end"),
+    "a key of six bytes": (b"\x88\x80\x80\x80\x80\x00\x01", "a number without an end"),
     "a number that is cut": (b"\x08\xff", "a number without an end"),
     "fewer values": (
         one_blob(tagged(7, tagged(1, bytes([5]))) + FLOATS),
