@@ -131,8 +131,8 @@ FAMILIES = (
   here they are learned.
 - Convolution, norm, ReLU in this order, unlike DSOD; the norms add 1e-4 to the variance, those
   of the head 1e-3.
-- The multiply-adds include 241,194 of the gates' linear layers at 320 px, which counts of
-  convolutions alone leave out.
+- The multiply-adds leave out 241,194 of the gates' linear layers at 320 px, as the published
+  count does.
 """,
         "grp_dsod",
         "GRP-DSOD320*. Every map gets the next coarser one beside it, doubled by a transposed "
