@@ -327,8 +327,8 @@ def recorded_weights(shared: Path, name: str, factor: float) -> list[CaffeLayer]
     ]
 
 
-def test_an_imported_network_computes_what_the_published_one_does(shared, tmp_path):
-    name = "dsod300"
+@pytest.mark.parametrize("name", NETWORKS)
+def test_imported_networks_compute_what_the_published_ones_do(name, shared, tmp_path):
     path = tmp_path / "net.caffemodel"
     layers = read_caffemodel(write_caffemodel(path, recorded_weights(shared, name, 999.98)))
     form = published_form(name, layers)
@@ -340,4 +340,5 @@ def test_an_imported_network_computes_what_the_published_one_does(shared, tmp_pa
     with torch.no_grad():
         raw = detector(torch.from_numpy(image - MEAN_BGR))
     assert np.abs(raw.offsets.numpy().reshape(1, -1) - recorded["mbox_loc"]).max() <= 1e-3
-    assert np.abs(raw.logits.numpy().reshape(1, -1) - recorded["mbox_conf"]).max() <= 1e-3
+    if name == "dsod300":  # GRP's mbox_conf has a fault of the recording: test_caffe_reference
+        assert np.abs(raw.logits.numpy().reshape(1, -1) - recorded["mbox_conf"]).max() <= 1e-3
