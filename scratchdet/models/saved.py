@@ -13,7 +13,7 @@ from scratchdet.files import replacing
 from scratchdet.models.detector import ChannelOrder, Detector
 from scratchdet.models.zoo import create_model
 
-FORMAT = "scratchdet 1"
+FORMAT = "scratchdet 2"  # 1 had other names of Root-ResNet's weights, and another eps in the head
 FROM_SCRATCH = "trained from scratch: no external weights"
 
 
@@ -94,7 +94,8 @@ def read_metadata(file: Path) -> dict[str, str]:
         raise ValueError(f"{file} is not a safetensors file, or damaged: {error}") from error
     if metadata.get("format") != FORMAT:
         raise ValueError(
-            f"{file} was not written by scratchdet (format {metadata.get('format')!r})"
+            f"{file} was not written by this version of scratchdet (format "
+            f"{metadata.get('format')!r}, not {FORMAT!r})"
         )
     return metadata
 

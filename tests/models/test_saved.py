@@ -174,7 +174,7 @@ class Bomb:
 def test_a_safetensors_file_of_another_origin_is_refused(tmp_path, metadata):
     path = tmp_path / "other.safetensors"
     save_file({"weight": torch.zeros(3)}, path, metadata=metadata)
-    with pytest.raises(ValueError, match=r"other\.safetensors was not written by scratchdet"):
+    with pytest.raises(ValueError, match=r"other\.safetensors was not written by this version"):
         load_model(path)
 
 
