@@ -1,6 +1,6 @@
 """`scratchdet models`: what the networks amount to, and what has been published about them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from json import dumps
 from textwrap import wrap
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from tyro.conf import Positional
 
-from scratchdet.terminal import say
+from scratchdet.terminal import progress_bar, say
 
 WIDTH = 100  # of the listing, on a terminal or piped
 INDENT = "    "
@@ -39,7 +39,9 @@ def models(name: Positional[str] = "", /, json: bool = False) -> int:
         print(dumps(known, indent=2))
         return 0
     console = Console()
-    for line in _one(name) if name else _all():
+    with progress_bar(console, "counting") as report:
+        lines = list(_one(name) if name else _all(report))
+    for line in lines:
         say(console, line)
     return 0
 
@@ -84,16 +86,19 @@ def _counts(name: str, choices: Choices) -> dict[str, Any]:
         return {"refused": str(error)}
 
 
-def _all() -> Iterator[str]:
-    """The lines of the listing: a table, and below each network its choices."""
+def _all(report: Callable[[int, int], None]) -> Iterator[str]:
+    """The lines of the listing: a table, and below each network its choices and its sources."""
     from scratchdet.models.published import published
     from scratchdet.models.zoo import MODELS
 
     yield "Untrained; counted for 20 classes and 3 channels. Published: mAP of papers and releases,"
-    yield "none of it ours; `scratchdet models NAME` gives the sources, and remarks (*). Below each"
-    yield "network are its choices, the default first; input_size may be any height x width."
+    yield "none of it ours; remarks (*): `scratchdet models NAME`. Below each network are its choices,"
+    yield "the default first; input_size may be any height x width."
     yield ""
-    counted = {name: _counts(name, {}) for name in MODELS}
+    counted = {}
+    for number, name in enumerate(MODELS, 1):
+        counted[name] = _counts(name, {})
+        report(number, len(MODELS))
     rows: list[tuple[str, ...]] = [
         ("name", "parameters", "GMAC", "input", "maps", "priors", "published")
     ]
@@ -106,6 +111,18 @@ def _all() -> Iterator[str]:
         yield line
         yield from _wrapped(counts.get("refused", ""))
         yield from _wrapped(_choices(name))
+        yield from _wrapped(_sources(name))
+
+
+def _sources(name: str) -> str:
+    """Every published figure of a network, and who says so."""
+    from scratchdet.models.published import PUBLISHED
+
+    by_source: dict[str, list[str]] = {}
+    for figure in PUBLISHED.get(name, ()):
+        of = f" ({_named(figure.choices)})" if figure.choices else ""
+        by_source.setdefault(figure.source, []).append(f"{figure.mark}{of}")
+    return "; ".join(f"{', '.join(marks)}: {source}" for source, marks in by_source.items())
 
 
 def _rounded(counts: Mapping[str, Any]) -> tuple[str, ...]:

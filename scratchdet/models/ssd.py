@@ -18,7 +18,8 @@ SSD300_RATIOS = ((2.0,), (2.0, 3.0), (2.0, 3.0), (2.0, 3.0), (2.0,), (2.0,))
 # it holds for every input.
 SSD300_STEPS = (8.0, 16.0, 32.0, 64.0, None, None)
 SSD512_RATIOS = ((2.0,), *((2.0, 3.0),) * 4, (2.0,), (2.0,))
-SSD512_STEPS = (8.0, 16.0, 32.0, 64.0, 128.0, 256.0, None)
+# At 512 the release's 128 256 512 are maps of 4, 2 and 1 location, spread over the image.
+SSD512_STEPS = (8.0, 16.0, 32.0, 64.0, None, None, None)
 # He et al., Deep Residual Learning, table 1.
 ROOT = 64
 WIDTHS = (64, 128, 256, 512)

@@ -1,11 +1,14 @@
 """SSD equals torchvision's where torchvision has it, and its variants differ where they say so."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 from torchvision.models.detection import ssd300_vgg16 as torchvision_ssd300
 
-from scratchdet.models.zoo import create_model
+from scratchdet.models.zoo import MODELS, create_model
+from scratchdet.ops.priors import make_priors
 
 
 def layers_of(module, *kinds):
@@ -89,3 +92,22 @@ def test_the_root_stem_makes_it_scratchdet():
     ssd, ours = shape_only("ssd300_resnet18", stem="root"), shape_only("scratchdet300_r18")
     assert ssd.state_dict().keys() == ours.state_dict().keys()
     assert ssd.specs == ours.specs
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if "512" in name])
+@pytest.mark.parametrize("size", [(96, 96), (160, 160), (200, 400), (512, 512)])
+def test_networks_of_512_have_their_coarse_priors_inside_images_of_any_size(name, size):
+    detector = shape_only(name, input_size=size)
+    maps = detector.neck(detector.backbone(torch.empty(1, 3, *size, device="meta")))
+    sizes = [tuple(map_.shape[-2:]) for map_ in maps[-3:]]
+    centres = make_priors(detector.specs[-3:], sizes, size)[:, :2]
+    assert ((centres > 0) & (centres < 1)).all()
+
+
+def test_at_512_the_coarse_priors_are_those_of_the_release():
+    specs, maps = shape_only("ssd512_vgg16").specs[-3:], [(4, 4), (2, 2), (1, 1)]
+    released = [
+        replace(spec, step=step) for spec, step in zip(specs, (128.0, 256.0, 512.0), strict=True)
+    ]
+    size = (512, 512)
+    torch.testing.assert_close(make_priors(specs, maps, size), make_priors(released, maps, size))
