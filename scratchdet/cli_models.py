@@ -92,8 +92,8 @@ def _all(report: Callable[[int, int], None]) -> Iterator[str]:
     from scratchdet.models.zoo import MODELS
 
     yield "Untrained; counted for 20 classes and 3 channels. Published: mAP of papers and releases,"
-    yield "none of it ours; remarks (*): `scratchdet models NAME`. Below each network are its choices,"
-    yield "the default first; input_size may be any height x width."
+    yield "none of it ours; remarks (*): `scratchdet models NAME`. Below each network are its"
+    yield "choices, the default first; input_size may be any height x width."
     yield ""
     counted = {}
     for number, name in enumerate(MODELS, 1):

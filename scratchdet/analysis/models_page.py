@@ -63,6 +63,9 @@ FAMILIES = (
   (`VGGNetBNBody`), the result of every pooling is normalised and rectified once more, and the
   last extra map is neither.
 - A norm in the head normalises the *outputs* of its convolutions, which then have no bias.
+  Its gain starts at 0.2 here, in all networks, and at 1 in the releases: our one deviation
+  (`models/head.py` says why). All other weights start as the releases fill them
+  (`initialise` in `models/layers.py`).
 - Pooling rounds up, as Caffe does: 75 px become 38.
 - The four variants of `ssd300_resnet18` differ in the stem alone: the ablation of the root
   block. A stem of stride 2 halves every map, so that there are a quarter of the priors.
@@ -89,6 +92,8 @@ FAMILIES = (
 - `"mmdet"` (`ssd_root34_300.py`): post-activation blocks, extra levels that are stages of one
   block each; the strides of all stages are 1 2 2 2 2 2 2 1, hence maps 3 3 at the end. Weights
   start as He et al. (2015) say, the others' as Caffe's "xavier".
+- Which of these the published figures are of is not said; the authors trained with Caffe. They
+  stand at `"paper"`, the default.
 - The paper gives Root-ResNet-34's extra maps, 10 5 3 1, but not how the last comes about; here
   it is an unpadded convolution, as SSD has it.
 - `scratchdet_nano` is ours: the same parts, made small for CPUs.

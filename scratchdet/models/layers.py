@@ -109,12 +109,17 @@ def at_least(features: Float[Tensor, "B C h w"], side: int) -> Float[Tensor, "B 
 
 
 def initialise(module: nn.Module, scheme: Initial) -> None:
-    """Fills every convolution of `module` in place: the one place where weights come from.
+    """Fills every convolution of `module` in place, as the papers and releases say.
 
     "xavier": uniform, of variance 1 / inputs, which is what Caffe calls so (Glorot and Bengio 2010
-    take the mean of inputs and outputs): the fillers of the SSD, ScratchDet and DSOD releases.
+    take the mean of inputs and outputs). The fillers of backbones and extra layers in the Caffe
+    releases: SSD and ScratchDet (`VGGNetBNBody`, `Resnet34rootV2_res`) and DSOD (`bn_relu_conv`).
     "he": normal, of variance 2 / inputs (He et al. 2015), of ScratchDet's mmdetection release.
     "own": left as the module initialised itself. Biases start at zero, norms as the identity.
+
+    Two things start elsewhere: L2Norm at `L2_SCALE`, and the norms of predictors at
+    `head.OUTPUT_GAIN`, our one deviation. The releases fill predictors that have a norm with
+    gaussians of 0.01 (`ConvBNLayer`); the norm divides by whatever it is, so ours are "xavier" too.
     """
     if scheme == "own":
         return
