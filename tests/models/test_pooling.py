@@ -1,4 +1,4 @@
-"""Pooling that rounds up, as Caffe's does: `ceil_mode` beside OpenCV 4's Caffe importer."""
+"""The pools of the networks that Caffe ran: they round up as Caffe's, beside OpenCV's importer."""
 
 from itertools import product
 from math import ceil
@@ -7,19 +7,23 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from scratchdet.models.zoo import create_model
+
 SIDES = range(1, 21)
-POOLINGS = {  # kernel, stride, padding
-    "halving": (2, 2, 0),  # SSD, ScratchDet, DSOD, GRP-DSOD
-    "same": (3, 1, 1),  # pool5 of SSD
-    "overlapping": (3, 2, 0),
-    "overlapping_padded": (3, 2, 1),
-    # Rounded up, odd sides would get a last window that lies in the padding altogether.
-    "halving_padded": (2, 2, 1),
+RELEASED = {"halving": (2, 2, 0), "same": (3, 1, 1)}  # kernel, stride, padding
+NETWORKS = {
+    "ssd300_vgg16": {"norm_backbone": "none"},
+    "ssd512_vgg16": {},
+    "scratchdet300_r18": {"variant": "caffe"},
+    "scratchdet300_r34": {"variant": "caffe"},
+    "dsod300": {},
+    "dsod512": {},
+    "grp_dsod320": {},
 }
 # OpenCV computes sizes without sign, and fails on windows larger than the map; Caffe does not.
 CASES = [
-    (name, side)
-    for (name, (kernel, _, padding)), side in product(POOLINGS.items(), SIDES)
+    (kind, side)
+    for (kind, (kernel, _, padding)), side in product(RELEASED.items(), SIDES)
     if kernel <= side + 2 * padding
 ]
 
@@ -30,44 +34,54 @@ def scene(side: int) -> Tensor:
     return -1 - torch.rand(1, 2, side, side + 3, generator=generator)
 
 
-def pool(name: str) -> nn.Module:
-    kernel, stride, padding = POOLINGS[name]
-    return nn.MaxPool2d(kernel, stride, padding=padding, ceil_mode=True)
+def pools_of(network: str) -> list[tuple[str, str, nn.Module]]:
+    """Place and kind of every pool of a network, and the pool; pool5 of VGG alone keeps the map."""
+    with torch.device("meta"):
+        detector = create_model(network, **NETWORKS[network])
+    pools = [
+        (place, "same" if place == "backbone.fc.0" else "halving", layer)
+        for place, layer in detector.named_modules()
+        if isinstance(layer, nn.MaxPool2d)
+    ]
+    assert pools
+    return pools
 
 
 @pytest.fixture(scope="module")
-def pooled(opencv4) -> dict[str, Tensor]:
-    """All poolings of all maps, by one run of OpenCV."""
+def pooled(opencv4) -> dict[tuple[str, int], Tensor]:
+    """What the released poolings make of all maps, by one run of OpenCV."""
 
-    def layer(name: str, side: int) -> str:
-        kernel, stride, padding = POOLINGS[name]
+    def layer(kind: str, side: int) -> str:
+        kernel, stride, padding = RELEASED[kind]
         return f"""layer {{
-          name: "{name}_{side}" type: "Pooling" bottom: "map_{side}" top: "{name}_{side}"
+          name: "{kind}_{side}" type: "Pooling" bottom: "map_{side}" top: "{kind}_{side}"
           pooling_param {{ pool: MAX kernel_size: {kernel} stride: {stride} pad: {padding} }}
         }}"""
 
-    return opencv4(
-        "\n".join(layer(name, side) for name, side in CASES),
+    blobs = opencv4(
+        "\n".join(layer(kind, side) for kind, side in CASES),
         {f"map_{side}": scene(side) for side in SIDES},
-        [f"{name}_{side}" for name, side in CASES],
+        [f"{kind}_{side}" for kind, side in CASES],
     )
+    return {(kind, side): blobs[f"{kind}_{side}"] for kind, side in CASES}
 
 
-@pytest.mark.parametrize("name", POOLINGS)
-def test_pooling_rounds_up_as_caffe_does(pooled, name):
-    for side in (side for case, side in CASES if case == name):
-        ours, theirs = pool(name)(scene(side)), pooled[f"{name}_{side}"]
-        assert ours.shape == theirs.shape, side
-        assert torch.equal(ours, theirs), side
+@pytest.mark.parametrize("network", NETWORKS)
+def test_pools_compute_what_caffe_does(pooled, network):
+    for place, kind, pool in pools_of(network):
+        for side in (side for case, side in CASES if case == kind):
+            ours, theirs = pool(scene(side)), pooled[kind, side]
+            assert ours.shape == theirs.shape, (place, side)
+            assert torch.equal(ours, theirs), (place, side)
 
 
-@pytest.mark.parametrize("name", POOLINGS)
-def test_pooled_sides_follow_the_rule_of_caffe(name):
+@pytest.mark.parametrize("network", NETWORKS)
+def test_pooled_sides_follow_the_rule_of_caffe(network):
     # PoolingLayer::Reshape of pooling_layer.cpp
-    kernel, stride, padding = POOLINGS[name]
-    for side in SIDES:
-        expected = ceil((side + 2 * padding - kernel) / stride) + 1
-        if padding and (expected - 1) * stride >= side + padding:
-            expected -= 1
-        if expected > 0:  # 3x3/2 leaves nothing of a side of one, here and there
-            assert pool(name)(torch.zeros(1, 1, side, 20)).shape[2] == expected, side
+    for place, kind, pool in pools_of(network):
+        kernel, stride, padding = RELEASED[kind]
+        for side in SIDES:
+            expected = ceil((side + 2 * padding - kernel) / stride) + 1
+            if padding and (expected - 1) * stride >= side + padding:
+                expected -= 1
+            assert pool(torch.zeros(1, 1, side, 20)).shape[2] == expected, (place, side)
