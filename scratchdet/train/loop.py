@@ -35,6 +35,7 @@ from scratchdet.train.setup import (
     make_schedule,
     resolve,
     restore,
+    zero_of,
 )
 from scratchdet.version import describe_code
 
@@ -117,7 +118,8 @@ def _run(
     detector, ema = training.detector, training.ema
     schedule, began = recipe.schedule, time.monotonic() - progress.seconds
     loss, rate_at = make_loss(recipe.optim, detector), make_schedule(recipe)
-    batches = batches_from(recipe, prepared, start=progress.step)
+    # The parent's normalisation, if there is one: not always that of the data.
+    batches = batches_from(recipe, prepared, fill=zero_of(detector), start=progress.step)
     log = RunLog(run_dir, start=progress.step, steps=schedule.steps, console=console)
     with log, catching_interrupts() as asked_to_stop:
         since, logged = time.monotonic(), progress.step

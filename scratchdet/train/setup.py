@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
 from scratchdet.data.augment import PRESETS
@@ -177,10 +178,19 @@ def make_schedule(recipe: Recipe) -> Callable[[int], float]:
     )
 
 
-def batches_from(recipe: Recipe, prepared: Prepared, *, start: int) -> Iterator[Batch]:
+def zero_of(detector: Detector) -> np.ndarray:
+    """The colour (C,) of images as read, RGB in 0..255, that is zero to the detector's weights."""
+    mean: np.ndarray = detector.mean.cpu().numpy()
+    return mean[::-1].copy() if detector.channel_order == "bgr" else mean
+
+
+def batches_from(
+    recipe: Recipe, prepared: Prepared, *, fill: np.ndarray, start: int
+) -> Iterator[Batch]:
+    """The batches of all steps from `start`; `fill`: the colour around an image made smaller."""
     samples = TrainingSamples(
         prepared.train,
-        PRESETS[recipe.data.augment](recipe.model.input_size, prepared.mean),
+        PRESETS[recipe.data.augment](recipe.model.input_size, fill),
         channels=prepared.channels,
         seed=recipe.run.seed,
     )

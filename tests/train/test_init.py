@@ -13,6 +13,7 @@ from rich.console import Console
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from scratchdet.data.augment import PRESETS, none
 from scratchdet.data.formats import read_data
 from scratchdet.data.voc_write import write_voc
 from scratchdet.models.saved import FROM_SCRATCH, load_model, read_metadata, save_model
@@ -226,6 +227,32 @@ def test_a_stopped_fine_tuning_goes_on_without_its_parent(
     for key in ("mean", "std", "channel_order"):
         assert ours[key] == theirs[key], key
     assert (ours["mean"], ours["channel_order"]) == ("[104.0, 117.0, 123.0]", "bgr")
+
+
+def test_what_is_filled_in_around_an_image_is_zero_to_the_detector(
+    quick, grown, data, tmp_path, monkeypatch
+):
+    filled = []
+
+    def noted(size, mean):
+        filled.append(mean)
+        return none(size, mean)
+
+    monkeypatch.setitem(PRESETS, "noted", noted)
+    recipe, root = differing(quick, data={"augment": "noted"}), data("dog")
+    parent = tmp_path / "parent.safetensors"
+    save_model(another_normalisation(load_model(grown)), parent)
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "train_step", interrupting(loop.train_step))
+        with pytest.raises(loop.Interrupted):
+            fine_tuned(recipe, parent, tmp_path / "tuned", root)
+    recipe = load_recipe(tmp_path / "tuned" / "recipe.toml")
+    tuned, _ = train(recipe, None, tmp_path / "tuned", resume=True)
+    assert [fill.tolist() for fill in filled] == [[123, 117, 104]] * 2
+    image = torch.from_numpy(filled[0].astype(np.uint8)).reshape(1, 1, 1, 3)
+    assert not load_model(tuned).normalise(image).any()
+    scratch, _ = train(differing(recipe, model={"init": ""}), root, tmp_path / "scratch")
+    assert filled[-1].tolist() == load_model(scratch).mean.tolist()
 
 
 def interrupting(step):
