@@ -5,8 +5,9 @@ A detector here is a function `model(num_classes=..., in_channels=..., input_siz
 """
 
 import inspect
-from collections.abc import Callable, Sequence
-from typing import Literal, get_args, get_origin, get_type_hints
+from collections.abc import Callable, Mapping, Sequence
+from operator import index
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from scratchdet.models.any_backbone import scratchdet300_timm, ssd300_timm, ssd512_timm
 from scratchdet.models.detector import Detector
@@ -68,25 +69,59 @@ def create_model(
     """An untrained detector. num_classes: foreground only. choices: of the model, see its function.
 
     `input_size` may be one number for a square. classes: the names, instead of `num_classes`.
-    Raises ValueError for a name or a choice that does not exist, and lists those that do.
+    Raises ValueError for a name or a choice that does not exist, and lists those that do; and for
+    numbers that cannot be.
     """
     if name not in MODELS:
         raise ValueError(f"no model is called {name!r}; there are {', '.join(MODELS)}")
-    allowed = choices_of(name)
+    _check_choices(name, choices)
+    if "input_size" in choices:
+        choices = {**choices, "input_size": _height_and_width(choices["input_size"])}
+    given = len(classes) if classes is not None else num_classes
+    if not (count := _whole(given)):
+        raise ValueError(
+            f"num_classes is {given!r}: one foreground class at least, as a whole number"
+        )
+    if not (channels := _whole(in_channels)):
+        raise ValueError(f"in_channels is {in_channels!r}: one channel at least, as a whole number")
+    detector = MODELS[name](num_classes=count, in_channels=channels, **choices)
+    parameters = inspect.signature(MODELS[name]).parameters
+    # Also what was not chosen: a saved model stays what it is where a later default is another.
+    defaults = {choice: parameters[choice].default for choice in choices_of(name)}
+    if classes is not None:
+        detector.classes = tuple(classes)
+    detector.built_as = {"name": name, "in_channels": channels, **defaults, **choices}
+    return detector
+
+
+def _check_choices(name: str, choices: Mapping[str, object]) -> None:
+    """Raises ValueError where a choice does not exist, or has no such value."""
+    allowed, types = choices_of(name), get_type_hints(MODELS[name])
     for choice, value in choices.items():
         if choice not in allowed:
             raise ValueError(f"{name} has no choice {choice!r}; it has {', '.join(allowed)}")
         if allowed[choice] and value not in allowed[choice]:
             known = ", ".join(allowed[choice])
             raise ValueError(f"{choice} {value!r} of {name} is not known; choose from {known}")
-    if isinstance(size := choices.get("input_size"), int):
-        choices = {**choices, "input_size": (size, size)}
-    count = len(classes) if classes is not None else num_classes
-    detector = MODELS[name](num_classes=count, in_channels=in_channels, **choices)
-    parameters = inspect.signature(MODELS[name]).parameters
-    # Also what was not chosen: a saved model stays what it is where a later default is another.
-    defaults = {choice: parameters[choice].default for choice in allowed}
-    if classes is not None:
-        detector.classes = tuple(classes)
-    detector.built_as = {"name": name, "in_channels": in_channels, **defaults, **choices}
-    return detector
+        if types[choice] is str and not isinstance(value, str):
+            raise ValueError(f"{choice} of {name} is {value!r}: a name is expected, as a string")
+
+
+def _height_and_width(size: object) -> tuple[int, int]:
+    sides = size if isinstance(size, tuple | list) else (size, size)
+    match [_whole(side) for side in sides]:
+        case [height, width] if height and width:
+            return height, width
+    raise ValueError(
+        f"input_size is {size!r}: one positive whole number, or two as (height, width)"
+    )
+
+
+def _whole(value: Any) -> int:
+    """A positive whole number, also one of NumPy; 0 where it is something else."""
+    if isinstance(value, bool):
+        return 0
+    try:
+        return max(index(value), 0)
+    except TypeError:
+        return 0

@@ -1,13 +1,14 @@
 """Every named detector: builds for any input, learns with all its parameters, starts untrained."""
 
+from inspect import unwrap
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from scratchdet.models.detector import measure
 from scratchdet.models.zoo import MODELS, create_model, list_models
 
-MODELS_OF_300 = ("ssd300_vgg16", "scratchdet300_r18", "scratchdet300_r34")
 NORM_LAYERS = {"none": set(), "batch": {nn.BatchNorm2d}, "group": {nn.GroupNorm}}
 SMALL = (64, 96)
 # Networks of timm come with norms of their own: test_timm.py.
@@ -18,11 +19,6 @@ def shape_only(name, **choices):
     """A detector without memory: shapes and counts, in an instant."""
     with torch.device("meta"):
         return create_model(name, **choices).eval()
-
-
-def maps_of(detector, size):
-    maps = measure(detector.neck, measure(detector.backbone, (detector.in_channels, *size)))
-    return [(height, width) for _, height, width in maps]
 
 
 def norms_in(*modules):
@@ -94,20 +90,6 @@ def test_every_norm_trains(norm):
     assert all(torch.isfinite(parameter.grad).all() for parameter in detector.parameters())
 
 
-@pytest.mark.parametrize("name", MODELS_OF_300)
-def test_at_300_there_are_the_published_maps_and_priors(name):
-    detector = shape_only(name)
-    assert detector.input_size == (300, 300)
-    assert maps_of(detector, (300, 300)) == [(side, side) for side in (38, 19, 10, 5, 3, 1)]
-    assert len(detector.priors) == 8732
-
-
-def test_ssd300_without_norm_has_the_published_number_of_parameters():
-    # 26.29 M for 20 classes.
-    detector = shape_only("ssd300_vgg16", norm_backbone="none", norm_head="none")
-    assert sum(parameter.numel() for parameter in detector.parameters()) == 26_285_486
-
-
 def test_nano_has_about_a_million_parameters():
     detector = shape_only("scratchdet_nano", num_classes=10)
     assert 0.5e6 < sum(parameter.numel() for parameter in detector.parameters()) < 1.5e6
@@ -130,8 +112,47 @@ def test_weights_come_from_the_seed_and_nowhere_else(name):
         assert not torch.isclose(weight, other[key]).all(), key
 
 
-def test_one_number_means_a_square():
-    assert shape_only("scratchdet_nano", input_size=96).input_size == (96, 96)
+def unchecked(name, **choices):
+    """Without the test-suite's check of types, which users do not have."""
+    with torch.device("meta"):
+        return unwrap(create_model)(name, **choices)
+
+
+@pytest.mark.parametrize("size", [96, (96, 96), [96, 96], np.int64(96), [np.int32(96), 96]])
+def test_one_number_means_a_square_and_a_list_is_a_tuple(size):
+    detector = shape_only("scratchdet_nano", input_size=size)
+    assert detector.input_size == (96, 96)
+    assert detector.built_as["input_size"] == (96, 96)
+    assert {type(side) for side in detector.input_size} == {int}
+
+
+def test_a_list_gives_the_published_priors_as_a_tuple_does():
+    listed, tupled = (shape_only("dsod300", input_size=size) for size in ([300, 300], (300, 300)))
+    assert listed.specs == tupled.specs
+    assert listed.built_as == tupled.built_as
+
+
+NO_SIZES = (None, 300.0, (300,), (300, 300, 3), (), 0, (300, 0), -300, (-1, 300), True, (True, 9))
+
+
+@pytest.mark.parametrize("size", [*NO_SIZES, "300", ("300", "300"), (300.0, 300), {300}])
+def test_what_is_no_size_is_refused(size):
+    with pytest.raises(ValueError, match="input_size is .*: one positive whole number, or two as"):
+        shape_only("scratchdet_nano", input_size=size)
+
+
+@pytest.mark.parametrize("count", ["2", None, 2.5, 2.0, True, 0, -1, [2]])
+def test_what_is_no_number_of_classes_or_channels_is_refused(count):
+    with pytest.raises(ValueError, match="num_classes is .*: one foreground class at least"):
+        unchecked("scratchdet_nano", num_classes=count)
+    with pytest.raises(ValueError, match="in_channels is .*: one channel at least"):
+        unchecked("scratchdet_nano", in_channels=count)
+
+
+def test_numbers_of_numpy_are_numbers():
+    detector = unchecked("scratchdet_nano", num_classes=np.int64(2), in_channels=np.uint8(1))
+    assert len(detector.classes) == 2
+    assert type(detector.in_channels) is type(detector.built_as["in_channels"]) is int
 
 
 def test_names_of_classes_may_stand_for_their_number():
@@ -145,7 +166,7 @@ def test_every_model_is_listed():
 
 
 def test_an_unknown_name_lists_the_known():
-    with pytest.raises(ValueError, match="'ssd301'; there are") as raised:
+    with pytest.raises(ValueError, match=r"'ssd301'; there are") as raised:
         create_model("ssd301")
     assert all(name in str(raised.value) for name in MODELS)
 
@@ -156,6 +177,13 @@ def test_an_unknown_choice_lists_the_known(name):
         create_model(name, depth=3)
     for choice in ("input_size", "norm_backbone", "norm_head"):
         assert choice in str(raised.value)
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name.endswith("_timm")])
+@pytest.mark.parametrize("backbone", [None, 5, ["resnet18"]])
+def test_a_backbone_that_is_no_name_is_refused(name, backbone):
+    with pytest.raises(ValueError, match=f"backbone of {name} is .*: a name is expected"):
+        shape_only(name, backbone=backbone)
 
 
 @pytest.mark.parametrize("choices", [{"num_classes": 0}, {"classes": []}])
