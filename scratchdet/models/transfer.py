@@ -65,11 +65,7 @@ def transfer(detector: Detector, parent: Detector, *, synonyms: Mapping[str, str
     }
     for name, value in weights.items():
         if value.shape != fresh[name].shape:
-            raise ValueError(
-                f"{name} is {tuple(fresh[name].shape)} here, for {len(detector.classes)} classes, "
-                f"and {tuple(value.shape)} in the parent, for {len(parent.classes)}: fine-tune the "
-                "parent's own network, with its widths and its priors per location"
-            )
+            raise ValueError(_explain(name, fresh[name], value, detector=detector, parent=parent))
     detector.load_state_dict(weights)
     detector.mean, detector.std = mean.clone(), std.clone()
     detector.channel_order = parent.channel_order if detector.in_channels == 3 else "rgb"
@@ -168,6 +164,29 @@ def _followers(name: str) -> tuple[str, str]:
     *path, place, _ = name.split(".")
     bias = ".".join([*path, place, "bias"])
     return bias, ".".join([*path, str(int(place) + 1), "running_mean"]) if place.isdigit() else ""
+
+
+def _explain(name: str, new: Tensor, old: Tensor, *, detector: Detector, parent: Detector) -> str:
+    """Why a weight does not fit, and what to do."""
+    here, there = tuple(new.shape), tuple(old.shape)
+    ours, theirs = detector.in_channels, parent.in_channels
+    if new.ndim == old.ndim and all(
+        a == b or a * theirs == b * ours for a, b in zip(here, there, strict=True)
+    ):
+        return (
+            f"{name} is {here} here, for images of {_count(ours)}, and {there} in the parent, for "
+            f"{theirs}: only what takes the images themselves can be adapted to other channels, "
+            f"and this takes what was made of them. Train on images of {_count(theirs)}"
+        )
+    return (
+        f"{name} is {here} here, for {len(detector.classes)} classes, and {there} in the parent, "
+        f"for {len(parent.classes)}: fine-tune the parent's own network, with its widths and its "
+        "priors per location"
+    )
+
+
+def _count(channels: int) -> str:
+    return f"{channels} channel{'s' if channels > 1 else ''}"
 
 
 def _are_rows(old: Tensor, new: Tensor, columns: tuple[int, int]) -> bool:

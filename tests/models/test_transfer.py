@@ -203,9 +203,12 @@ def test_another_input_size_takes_the_weights_as_they_are(size):
 # What does not fit
 
 
-def small(width: int = 8, ratios=(2.0,), channels: int = 3, depth: int = 1) -> Detector:
-    """One convolution and one map."""
-    layers = [nn.Conv2d(channels, width, 3, stride=16)]
+def small(
+    width: int = 8, ratios=(2.0,), channels: int = 3, depth: int = 1, folded: int = 1
+) -> Detector:
+    """One convolution and one map. folded: pixels of a side that become channels before it."""
+    fold = [nn.PixelUnshuffle(folded)] if folded > 1 else []
+    layers = [*fold, nn.Conv2d(channels * folded**2, width, 3, stride=16 // folded)]
     layers += [nn.Conv2d(width, width, 1) for _ in range(depth - 1)]
     return build_detector(
         Maps(layers),
@@ -240,6 +243,18 @@ class Maps(nn.Sequential):
         ({}, {"depth": 2}, r"only the parent has backbone\.1\.weight: fine-tune"),
         ({"channels": 4}, {}, "images of 3 channels, and these have 4: only between grey"),
         ({"channels": 1}, {"channels": 2}, "images of 2 channels, and these have 1"),
+        (
+            {"channels": 1, "folded": 4},
+            {"folded": 4},
+            r"^backbone\.1\.weight is \(8, 16, 3, 3\) here, for images of 1 channel, and "
+            r"\(8, 48, 3, 3\) in the parent, for 3: .* Train on images of 3 channels$",
+        ),
+        ({"folded": 4}, {"channels": 1, "folded": 4}, "for 1: .* Train on images of 1 channel$"),
+        (
+            {"channels": 1, "width": 4},
+            {},
+            r"backbone\.0\.weight is \(4, 1, 3, 3\) here, .* the parent's own network, with its",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused_and_changes_nothing(detector, parent, said):
