@@ -18,6 +18,12 @@ class AveragedWeights:
         self.decay = decay
         self.detector = copy.deepcopy(detector).eval().requires_grad_(False)
 
+    def restart(self, detector: Detector) -> None:
+        """Makes the average equal to `detector`, and its images normalised as for that one."""
+        self.detector.load_state_dict(detector.state_dict())
+        self.detector.mean, self.detector.std = detector.mean.clone(), detector.std.clone()
+        self.detector.channel_order = detector.channel_order
+
     @torch.no_grad()
     def update(self, detector: Detector, updates: int) -> None:
         """Moves the average towards `detector`; `updates`: how many there were before."""

@@ -96,10 +96,10 @@ def _flags(network: dict[str, Any]) -> str:
 def start_from(parent: Parent, training: Training) -> str:
     """Puts the parent into the new training, its average too; one line that says what was taken."""
     try:
-        for detector in (training.detector, training.ema.detector):
-            transferred = transfer(detector, parent.detector, synonyms=SYNONYMS)
+        transferred = transfer(training.detector, parent.detector, synonyms=SYNONYMS)
     except ValueError as error:
         raise RecipeError(f"model.init {parent.name} does not fit: {error}") from error
+    training.ema.restart(training.detector)
     return describe(transferred, training.detector, name=f"{parent.name} ({_network(parent)})")
 
 

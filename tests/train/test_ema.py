@@ -80,3 +80,17 @@ def test_the_average_is_apart_from_the_training(detector):
     assert floats(detector) == {1.0}
     assert detector.training
     assert all(parameter.requires_grad for parameter in detector.parameters())
+
+
+def test_the_average_begins_anew_at_a_detector_and_at_its_normalisation(detector):
+    ema = AveragedWeights(detector, 0.5)
+    filled(detector, 3.0)
+    detector.mean, detector.std = torch.full((3,), 1.0), torch.full((3,), 2.0)
+    detector.channel_order = "bgr"
+    ema.restart(detector)
+    filled(detector, 5.0)
+    assert floats(ema.detector) == {3.0}
+    assert (ema.detector.mean.tolist(), ema.detector.std.tolist()) == ([1.0] * 3, [2.0] * 3)
+    assert ema.detector.mean is not detector.mean
+    assert ema.detector.channel_order == "bgr"
+    assert not any(parameter.requires_grad for parameter in ema.detector.parameters())

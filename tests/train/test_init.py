@@ -17,7 +17,7 @@ from scratchdet.data.augment import PRESETS, none
 from scratchdet.data.formats import read_data
 from scratchdet.data.voc_write import write_voc
 from scratchdet.models.saved import FROM_SCRATCH, load_model, read_metadata, save_model
-from scratchdet.models.transfer import Transferred
+from scratchdet.models.transfer import Transferred, transfer
 from scratchdet.models.zoo import create_model
 from scratchdet.recipe import RecipeError, differing
 from scratchdet.recipes import load_recipe
@@ -90,6 +90,30 @@ def test_before_any_step_shared_classes_are_scored_as_by_the_parent(quick, grown
             ours = detector(detector.normalise(images))
             torch.testing.assert_close(ours.logits[..., [0, 3, 2]], theirs.logits)
             torch.testing.assert_close(ours.offsets, theirs.offsets)
+
+
+def test_the_average_starts_as_the_detector_does_and_the_parent_is_matched_once(
+    quick, grown, data, monkeypatch
+):
+    taken = []
+
+    def counted(detector, *arguments, **named):
+        taken.append(detector)
+        return transfer(detector, *arguments, **named)
+
+    monkeypatch.setattr("scratchdet.train.parent.transfer", counted)
+    start = read_parent(str(grown))
+    another_normalisation(start.detector)
+    training = build(quick, prepared_for(data("cat", "dog")), torch.device("cpu"))
+    start_from(start, training)
+    assert taken == [training.detector]
+    ours, average = training.detector, training.ema.detector
+    theirs = average.state_dict()
+    assert [k for k, value in ours.state_dict().items() if not torch.equal(theirs[k], value)] == []
+    for one in (ours, average):
+        assert (one.mean.tolist(), one.channel_order) == ([104.0, 117.0, 123.0], "bgr")
+        assert torch.equal(one.std, start.detector.std)
+    assert average.mean is not ours.mean
 
 
 def test_a_fine_tuned_model_names_its_parent_and_that_one_s_origin(quick, grown, data, tmp_path):
