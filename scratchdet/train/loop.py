@@ -30,6 +30,7 @@ from scratchdet.train.setup import (
     Training,
     batches_from,
     build,
+    check_names,
     describe_network,
     make_loss,
     make_schedule,
@@ -72,6 +73,7 @@ def train(
         raise FileExistsError(f"{run_dir} already holds a run: resume it, or choose another name")
     if data is not None:
         recipe = differing(recipe, data={"path": str(Path(data).resolve())})
+    check_names(recipe)  # before the parent's network is compared with a misspelt one
     begun = resume and checkpoint.exists()
     parent = read_parent(recipe.model.init) if recipe.model.init and not begun else None
     if parent is not None:

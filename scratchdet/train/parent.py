@@ -12,7 +12,7 @@ from scratchdet.models.detector import Detector
 from scratchdet.models.saved import find_model, load_model, read_metadata
 from scratchdet.models.transfer import Transferred, transfer
 from scratchdet.recipe import ModelRecipe, RecipeError
-from scratchdet.train.setup import Training, plan
+from scratchdet.train.setup import Training, plan, without_defaults
 
 MAY_DIFFER = ("input_size", "in_channels", "checkpointing")  # the weights are for any of them
 CHANNELS = {  # before and after, in words
@@ -35,7 +35,10 @@ class Parent(NamedTuple):
 
 def read_parent(init: str) -> Parent:
     """The model at `init`, a file or the folder of a run. FileNotFoundError, or ValueError."""
-    file = find_model(Path(init)).resolve()
+    try:
+        file = find_model(Path(init)).resolve()
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"model.init: {error}. Say where it is now with --init") from error
     in_run = file.parent.name in ("best", "last")
     name = "/".join(file.parts[-3:] if in_run else file.parts[-1:])
     with file.open("rb") as opened:
@@ -78,18 +81,19 @@ def check_network(recipe: ModelRecipe, parent: Parent) -> None:
     if unlike:
         raise RecipeError(
             f"the recipe's network is not that of {parent.name}: {'; '.join(unlike)}. Leave out "
-            f"--recipe and what is said of the model, or say {_flags(theirs)}"
+            f"--recipe and what is said of the model, or say {_flags(theirs, recipe)}"
         )
 
 
-def _flags(network: dict[str, Any]) -> str:
-    """The flags of `scratchdet train` that ask for the network."""
+def _flags(network: dict[str, Any], recipe: ModelRecipe) -> str:
+    """The flags of `scratchdet train` that make the recipe's network this one."""
     flags = [f"--model {network['name']}"]
     for key in ("norm_backbone", "norm_head"):
         flags.append(f"--model.{key.replace('_', '-')} {network[key]}")
-    if network["choices"]:
-        given = [quote(f"{key}={value}") for key, value in network["choices"].items()]
-        flags.append(f"--model.choices {' '.join(given)}")
+    unusual = without_defaults(network["name"], network["choices"])
+    given = [quote(f"{key}={one}") for key, one in unusual.items() if key not in MAY_DIFFER]
+    if given or recipe.choices:  # without a value the flag takes back the recipe's
+        flags.append(" ".join(["--model.choices", *given]))
     return " ".join(flags)
 
 

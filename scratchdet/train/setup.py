@@ -1,6 +1,7 @@
 """From a recipe's values to the objects that the loop works with."""
 
-from collections.abc import Callable, Iterator
+import inspect
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from functools import partial
 from importlib.util import find_spec
@@ -33,17 +34,22 @@ class Training(NamedTuple):
     scaler: torch.amp.GradScaler
 
 
-def resolve(recipe: Recipe) -> Recipe:
-    """The recipe with every "auto" replaced by what it means on this machine.
-
-    Raises RecipeError for names that do not exist: before any image is read, not hours later.
-    """
+def check_names(recipe: Recipe) -> None:
+    """Raises RecipeError for a network or a preset that does not exist, and lists those that do."""
     for kind, name, known in (
         ("model.name", recipe.model.name, MODELS),
         ("data.augment", recipe.data.augment, PRESETS),
     ):
         if name not in known:
             raise RecipeError(f"{kind} is {name!r}; choose from {', '.join(known)}")
+
+
+def resolve(recipe: Recipe) -> Recipe:
+    """The recipe with every "auto" replaced by what it means on this machine.
+
+    Its names exist, see `check_names`. Raises RecipeError for what else cannot be: before any image
+    is read, not hours later.
+    """
     plan(recipe.model)
     if recipe.run.protocol == "coco" and find_spec("faster_coco_eval") is None:
         raise RecipeError("run.protocol coco needs one more package: pip install scratchdet[coco]")
@@ -75,10 +81,19 @@ def plan(recipe: ModelRecipe) -> Detector:
 
 def describe_network(recipe: ModelRecipe) -> str:
     """One line: `ssd300_resnet18 (stem root), input 300 x 300 (--model.input-size)`."""
-    choices = ", ".join(f"{choice} {value}" for choice, value in recipe.choices.items())
+    unusual = without_defaults(recipe.name, recipe.choices)
+    choices = ", ".join(f"{choice} {value}" for choice, value in unusual.items())
     height, width = recipe.input_size
     name = f"{recipe.name} ({choices})" if choices else recipe.name
     return f"{name}, input {height} x {width} (--model.input-size)"
+
+
+def without_defaults(name: str, choices: Mapping[str, str]) -> dict[str, str]:
+    """The choices of a network that are not what it is without them."""
+    parameters = inspect.signature(MODELS[name]).parameters
+    return {
+        choice: value for choice, value in choices.items() if value != parameters[choice].default
+    }
 
 
 def _choices(recipe: ModelRecipe) -> dict[str, Any]:

@@ -22,7 +22,14 @@ from scratchdet.models.zoo import create_model
 from scratchdet.recipe import RecipeError, differing
 from scratchdet.recipes import load_recipe
 from scratchdet.train import loop
-from scratchdet.train.parent import describe, network_of, read_parent, start_from
+from scratchdet.train.parent import (
+    Parent,
+    check_network,
+    describe,
+    network_of,
+    read_parent,
+    start_from,
+)
 from scratchdet.train.prepare import Prepared
 from scratchdet.train.setup import build, describe_network, resolve
 
@@ -178,6 +185,14 @@ def test_another_network_is_refused_before_the_data_are_read(quick, grown, tmp_p
     assert not (tmp_path / "r").exists()
 
 
+def test_an_unknown_model_is_told_which_there_are_not_that_the_parent_is_another(
+    quick, grown, tmp_path
+):
+    recipe = differing(quick, model={"name": "nosuch", "init": str(grown)})
+    with pytest.raises(RecipeError, match=r"^model\.name is 'nosuch'; choose from ssd300_vgg16, "):
+        train(recipe, tmp_path / "no data", tmp_path / "r")
+
+
 def test_other_choices_of_the_same_network_are_refused_with_the_flags_of_the_parent(
     quick, tmp_path
 ):
@@ -192,6 +207,41 @@ def test_other_choices_of_the_same_network_are_refused_with_the_flags_of_the_par
     assert describe_network(adopted.model) == (
         "scratchdet300_r18 (variant caffe), input 64 x 64 (--model.input-size)"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "theirs", "ours", "flags"),
+    [
+        ("dsod300_smallest", {}, {}, ""),
+        ("dsod300_smallest", {"checkpointing": "blocks"}, {}, ""),
+        (
+            "grp_dsod320",
+            {"version": "320", "checkpointing": "blocks"},
+            {},
+            " --model.choices version=320",
+        ),
+        ("scratchdet300_r18", {}, {"variant": "caffe"}, " --model.choices"),
+    ],
+)
+def test_flags_ask_for_what_is_not_the_default_and_bears_on_the_weights(
+    quick, name, theirs, ours, flags
+):
+    with torch.device("meta"):
+        detector = create_model(name, classes=["a"], input_size=64, norm_head="none", **theirs)
+    parent = Parent(detector, "x.safetensors", "")
+    wanted = differing(quick, model={"name": name, "choices": ours}).model
+    with pytest.raises(RecipeError) as refused:
+        check_network(wanted, parent)
+    asked = f"--model {name} --model.norm-backbone batch --model.norm-head none{flags}"
+    assert str(refused.value).endswith(f"or say {asked}")
+
+
+def test_the_line_of_the_network_leaves_out_what_is_the_default(quick):
+    choices = {"prediction": "dense", "prior_sizes": "coco", "checkpointing": "off"}
+    model = differing(quick, model={"name": "dsod300", "choices": choices}).model
+    assert describe_network(model).startswith("dsod300 (prior_sizes coco), input 64 x 64")
+    model = differing(quick, model={"name": "dsod300", "choices": {"prediction": "dense"}}).model
+    assert describe_network(model).startswith("dsod300, input 64 x 64")
 
 
 @pytest.mark.parametrize(
@@ -211,6 +261,10 @@ def test_other_choices_of_the_same_network_are_refused_with_the_flags_of_the_par
             r"model\.choices\.in_channels: scratchdet_nano has no such",
         ),
         ({"init": "nirgends"}, "no model at .*nirgends"),
+        (
+            {"name": "nosuch", "init": "nirgends"},
+            r"^model\.name is 'nosuch'; choose from ssd300_vgg16, .*scratchdet_nano",
+        ),
     ],
 )
 def test_what_a_network_does_not_have_is_refused_before_the_data_are_read(
@@ -298,6 +352,21 @@ def test_the_recipe_of_a_fine_tuning_repeats_it(quick, grown, data, tmp_path, mo
     ours, theirs = (load_file(run / "last/model.safetensors") for run in (first, second))
     assert [key for key in theirs if not torch.equal(ours[key], theirs[key])] == []
     assert provenance(first) == provenance(second)
+
+
+def test_the_recipe_of_a_fine_tuning_says_which_parent_is_gone(quick, grown, data, tmp_path):
+    parent = tmp_path / "parent.safetensors"
+    save_model(load_model(grown), parent)
+    first, _ = fine_tuned(quick, parent, tmp_path / "first", data("sofa", "new"))
+    parent.unlink()
+    recipe = load_recipe(first / "recipe.toml")
+    with pytest.raises(FileNotFoundError) as refused:
+        train(recipe, None, tmp_path / "second")
+    said = str(refused.value)
+    assert said.startswith(f"model.init: no model at {parent}: ")
+    assert said.endswith("Say where it is now with --init")
+    assert "\n" not in said
+    assert not (tmp_path / "second").exists()
 
 
 def test_a_training_from_scratch_says_so_in_its_checkpoint_too(grown):
