@@ -8,6 +8,7 @@ from typing import cast, get_args
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor, nn
 
 from scratchdet.files import replacing
 from scratchdet.models.detector import ChannelOrder, Detector
@@ -57,32 +58,70 @@ def load_model(path: Path | str) -> Detector:
     metadata = read_metadata(file)
     try:
         detector = _rebuild(metadata)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ValueError(
             f"{file} describes a network that this version cannot build: {error!r}"
         ) from error
     with safe_open(file, framework="pt") as stored:
         weights = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
     try:
-        detector.load_state_dict(weights)
-    except RuntimeError as error:
+        load_weights(detector, weights)
+    except ValueError as error:
         raise ValueError(f"{file}: its weights are not those of its network: {error}") from error
     return detector.eval()
+
+
+def load_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Puts `weights` into `module`, all or none.
+
+    Raises ValueError with the first that is missing, left over or of another shape, and how many
+    more there are.
+    """
+    wanted = module.state_dict()
+    unlike = [
+        *(f"{name!r} is missing" for name in wanted if name not in weights),
+        *(f"{name!r} has no place in it" for name in weights if name not in wanted),
+        *(
+            f"{name!r} is {_listed(weights[name])}, not {_listed(value)}"
+            for name, value in wanted.items()
+            if name in weights and weights[name].shape != value.shape
+        ),
+    ]
+    if unlike:
+        more = f" (and {len(unlike) - 1} more)" if len(unlike) > 1 else ""
+        raise ValueError(f"{unlike[0]}{more}")
+    module.load_state_dict(weights)
+
+
+def _listed(tensor: Tensor) -> str:
+    return " x ".join(map(str, tensor.shape)) or "a single number"
 
 
 def _rebuild(metadata: Mapping[str, str]) -> Detector:
     """The untrained detector that the metadata describes."""
     built_as = json.loads(metadata["model"])
-    if "input_size" in built_as:
-        built_as["input_size"] = tuple(built_as["input_size"])
-    detector = create_model(**built_as, classes=json.loads(metadata["classes"]))
-    detector.mean = torch.tensor(json.loads(metadata["mean"]))
-    detector.std = torch.tensor(json.loads(metadata["std"]))
+    classes = json.loads(metadata["classes"])
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+        raise ValueError("its classes are not a list of names")
+    detector = create_model(**built_as, classes=classes)
+    detector.mean = _per_channel("mean", metadata, detector.in_channels)
+    detector.std = _per_channel("std", metadata, detector.in_channels)
+    if not (detector.std > 0).all():
+        raise ValueError("its std is not positive")
     order = metadata.get("channel_order", "rgb")
     if order not in get_args(ChannelOrder):
         raise ValueError(f"channel order {order!r} is not known")
     detector.channel_order = cast(ChannelOrder, order)
     return detector
+
+
+def _per_channel(what: str, metadata: Mapping[str, str], channels: int) -> Tensor:
+    values = json.loads(metadata[what], parse_int=float)
+    if isinstance(values, list) and all(isinstance(value, float) for value in values):
+        tensor = torch.tensor(values)
+        if len(tensor) == channels and tensor.isfinite().all():
+            return tensor
+    raise ValueError(f"its {what} is not {channels} finite numbers, one for each channel")
 
 
 def read_metadata(file: Path) -> dict[str, str]:
@@ -91,7 +130,7 @@ def read_metadata(file: Path) -> dict[str, str]:
         with safe_open(file, framework="pt") as stored:
             metadata = stored.metadata() or {}
     except SafetensorError as error:
-        raise ValueError(f"{file} is not a safetensors file, or damaged: {error}") from error
+        raise ValueError(f"{file} is not a safetensors file, or damaged: {str(error)!r}") from error
     if metadata.get("format") != FORMAT:
         raise ValueError(
             f"{file} was not written by this version of scratchdet (format "

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from scratchdet.files import replacing
 from scratchdet.models.detector import ChannelOrder, Detector
-from scratchdet.models.saved import FROM_SCRATCH
+from scratchdet.models.saved import FORMAT, FROM_SCRATCH, load_weights
 from scratchdet.train.ema import AveragedWeights
 
 
@@ -53,6 +53,7 @@ def save_checkpoint(
             {name: value.contiguous() for name, value in tensors.items()},
             temporary,
             metadata={
+                "format": FORMAT,
                 "progress": json.dumps(progress._asdict()),
                 "channel_order": detector.channel_order,
             },
@@ -64,23 +65,23 @@ def load_checkpoint(
 ) -> Progress:
     """Puts the training saved at `path` into `detector`, `ema` and `optimiser`.
 
-    Raises ValueError if the file is damaged or belongs to another network.
+    Raises ValueError if the file is damaged, of another version or of another network.
     """
     try:
         with safe_open(path, framework="pt", device=str(detector.device)) as stored:
             metadata = stored.metadata() or {}
+            _check_kind(metadata)
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-        detector.load_state_dict(_part(tensors, "weights."))
-        ema.detector.load_state_dict(_part(tensors, "ema."))
-    except (SafetensorError, RuntimeError) as error:
+        load_weights(detector, _part(tensors, "weights."))
+        load_weights(ema.detector, _part(tensors, "ema."))
+    except SafetensorError as error:
+        raise ValueError(f"{path} cannot be resumed from: {str(error)!r}") from error
+    except ValueError as error:
         raise ValueError(f"{path} cannot be resumed from: {error}") from error
-    if "progress" not in metadata:
-        raise ValueError(f"{path} cannot be resumed from: it was not written as a checkpoint")
-    if "input.mean" in tensors:  # not in checkpoints of the first versions
-        for one in (detector, ema.detector):
-            # The data may have others: fine-tuned weights expect those of their parent.
-            one.mean, one.std = tensors["input.mean"].clone(), tensors["input.std"].clone()
-            one.channel_order = cast(ChannelOrder, metadata["channel_order"])
+    for one in (detector, ema.detector):
+        # The data may have others: fine-tuned weights expect those of their parent.
+        one.mean, one.std = tensors["input.mean"].clone(), tensors["input.std"].clone()
+        one.channel_order = cast(ChannelOrder, metadata["channel_order"])
     momentum = _part(tensors, "momentum.")
     for name, parameter in detector.named_parameters():
         if name in momentum:
@@ -88,6 +89,16 @@ def load_checkpoint(
             buffer = torch.empty_like(parameter).copy_(momentum[name])
             optimiser.state[parameter]["momentum_buffer"] = buffer.detach()
     return Progress(**json.loads(metadata["progress"]))
+
+
+def _check_kind(metadata: dict[str, str]) -> None:
+    if (found := metadata.get("format")) != FORMAT:
+        raise ValueError(
+            f"it was not written by this version of scratchdet (format {found!r}, not {FORMAT!r}): "
+            "start a new run"
+        )
+    if "progress" not in metadata:
+        raise ValueError("it was not written as a checkpoint")
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -9,7 +9,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from scratchdet.models import saved
-from scratchdet.models.saved import FORMAT, find_model, load_model, read_metadata, save_model
+from scratchdet.models.saved import (
+    FORMAT,
+    find_model,
+    load_model,
+    load_weights,
+    read_metadata,
+    save_model,
+)
 from scratchdet.models.zoo import MODELS, create_model
 
 SIZE = (64, 96)
@@ -148,6 +155,16 @@ def test_a_damaged_header_is_refused(model, place):
         load_model(model)
 
 
+def test_a_damaged_header_cannot_write_to_the_terminal(model):
+    header = json.dumps(
+        {"a": {"dtype": "\x1b[2J\n", "shape": [1], "data_offsets": [0, 4]}}
+    ).encode()
+    model.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    with pytest.raises(ValueError, match="is not a safetensors file") as caught:
+        load_model(model)
+    assert str(caught.value).isprintable()
+
+
 @pytest.mark.parametrize("save", ["torch", "pickle"])
 def test_a_pickle_is_refused_and_not_run(save, tmp_path):
     path = tmp_path / "model.pt"
@@ -182,19 +199,57 @@ def test_weights_of_another_shape_are_refused(model):
     weights = load_file(model)
     name = a_convolution(weights)
     path = rewritten(model, weights={**weights, name: torch.zeros(2, 2)})
-    with pytest.raises(ValueError, match=r"model\.safetensors: its weights are not those of"):
+    message = rf"model\.safetensors: its weights are not those of its network: '{name}' is 2 x 2, "
+    with pytest.raises(ValueError, match=message + r"not \d+ x \d+ x \d+ x \d+$"):
         load_model(path)
 
 
 @pytest.mark.parametrize("change", ["missing", "surplus"])
 def test_missing_and_surplus_weights_are_refused(model, change):
     weights = load_file(model)
+    name = a_convolution(weights)
     if change == "missing":
-        weights.pop(a_convolution(weights))
+        weights.pop(name)
     else:
-        weights["unheard.of"] = torch.zeros(2)
-    with pytest.raises(ValueError, match=r"model\.safetensors: its weights are not those of"):
+        weights[name := "unheard.of\n"] = torch.zeros(2)
+    what = "is missing" if change == "missing" else "has no place in it"
+    message = rf"model\.safetensors: its weights are not those of its network: {name!r} {what}$"
+    with pytest.raises(ValueError, match=message.replace("\\n", r"\\n")):
         load_model(rewritten(model, weights=weights))
+
+
+def test_of_many_weights_that_do_not_fit_the_first_is_named_and_the_others_are_counted(model):
+    weights = {f"other.{number}": torch.zeros(1) for number in range(5)}
+    expected = list(trained().state_dict())
+    with pytest.raises(ValueError, match="its weights are not those") as caught:
+        load_model(rewritten(model, weights=weights))
+    assert f"{expected[0]!r} is missing (and {len(expected) + 4} more)" in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_weights_that_do_not_fit_change_nothing(model):
+    detector, other = trained(), trained(classes=["one"])
+    before = {name: value.clone() for name, value in other.state_dict().items()}
+    with pytest.raises(ValueError, match=r"not \d+.* \(and \d+ more\)"):
+        load_weights(other, detector.state_dict())
+    assert all(torch.equal(value, before[name]) for name, value in other.state_dict().items())
+
+
+NO_NUMBERS = (  # for each of three channels
+    "x",
+    "5",
+    "{}",
+    "[1.0]",
+    "[1, 2, 3, 4]",
+    "[[1], [2], [3]]",
+    '["1", "2", "3"]',
+    "[1, 2, null]",
+    "[1, 2, true]",
+    "[1, 2, NaN]",
+    "[1, 2, Infinity]",
+    "[1, 2, 1e300]",
+    f"[1, 2, {10**400}]",
+)
 
 
 @pytest.mark.parametrize(
@@ -206,12 +261,29 @@ def test_missing_and_surplus_weights_are_refused(model, change):
         {"model": "[]"},
         {"model": "not JSON"},
         {"classes": "[]"},
-        {"mean": "x"},
+        {"model": "[" * 100_000},
+        {"model": '{"name": "scratchdet_nano", "input_size": [1e3]}'},
+        {"model": '{"name": "scratchdet_nano", "input_size": [1000000000000, 1000000000000]}'},
+        {"model": '{"name": "scratchdet_nano", "in_channels": true}'},
+        {"model": '{"name": "scratchdet_nano", "in_channels": 0}'},
+        {"model": '{"name": "ssd300_timm", "backbone": null}'},
+        {"model": '{"name": "ssd300_timm", "backbone": 5}'},
+        {"classes": "[1, 2, 3]"},
+        {"classes": '["a", "b", null]'},
+        {"classes": '"abc"'},
+        {"classes": '{"a": 1, "b": 2, "c": 3}'},
+        *({key: value} for key in ("mean", "std") for value in NO_NUMBERS),
+        {"std": "[0, 0, 0]"},
+        {"std": "[1, 1, -1]"},
+        {"std": "[1, 1, 1e-60]"},
     ],
+    ids=lambda metadata: str(metadata)[:60],
 )
 def test_metadata_that_cannot_be_followed_names_the_file(model, metadata):
-    with pytest.raises(ValueError, match=r"model\.safetensors"):
+    message = r"model\.safetensors describes a network that this version cannot build"
+    with pytest.raises(ValueError, match=message) as caught:
         load_model(rewritten(model, metadata=metadata))
+    assert len(str(caught.value).splitlines()) == 1
 
 
 def test_missing_metadata_is_refused(model):

@@ -137,15 +137,15 @@ NO_SIZES = (None, 300.0, (300,), (300, 300, 3), (), 0, (300, 0), -300, (-1, 300)
 
 @pytest.mark.parametrize("size", [*NO_SIZES, "300", ("300", "300"), (300.0, 300), {300}])
 def test_what_is_no_size_is_refused(size):
-    with pytest.raises(ValueError, match="input_size is .*: one positive whole number, or two as"):
+    with pytest.raises(ValueError, match=r"input_size is .*: one positive whole number, or two as"):
         shape_only("scratchdet_nano", input_size=size)
 
 
 @pytest.mark.parametrize("count", ["2", None, 2.5, 2.0, True, 0, -1, [2]])
 def test_what_is_no_number_of_classes_or_channels_is_refused(count):
-    with pytest.raises(ValueError, match="num_classes is .*: one foreground class at least"):
+    with pytest.raises(ValueError, match=r"num_classes is .*: one foreground class at least"):
         unchecked("scratchdet_nano", num_classes=count)
-    with pytest.raises(ValueError, match="in_channels is .*: one channel at least"):
+    with pytest.raises(ValueError, match=r"in_channels is .*: one channel at least"):
         unchecked("scratchdet_nano", in_channels=count)
 
 
@@ -166,7 +166,7 @@ def test_every_model_is_listed():
 
 
 def test_an_unknown_name_lists_the_known():
-    with pytest.raises(ValueError, match=r"'ssd301'; there are") as raised:
+    with pytest.raises(ValueError, match="'ssd301'; there are") as raised:
         create_model("ssd301")
     assert all(name in str(raised.value) for name in MODELS)
 

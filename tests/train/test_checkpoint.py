@@ -4,6 +4,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from scratchdet.models.saved import FORMAT, save_model
 from scratchdet.models.zoo import create_model
 from scratchdet.train.checkpoint import Progress, load_checkpoint, save_checkpoint
 from scratchdet.train.ema import AveragedWeights
@@ -81,15 +82,27 @@ def test_a_damaged_file_is_named(saved, tmp_path):
 
 
 def test_a_checkpoint_of_another_network_is_refused(saved):
-    with pytest.raises(ValueError, match="cannot be resumed from"):
+    message = r"resumed from: 'head\.\S+' is 12 x [\dx ]+, not 16 x [\dx ]+ \(and \d+ more\)$"
+    with pytest.raises(ValueError, match=message):
         load_checkpoint(saved, **parts(seed=1, classes=3))
 
 
-def test_a_file_without_progress_is_refused(saved, tmp_path):
-    stripped = tmp_path / "stripped.safetensors"
-    save_file(load_file(saved), stripped)
-    with pytest.raises(ValueError, match="cannot be resumed from"):
-        load_checkpoint(stripped, **parts(seed=1))
+@pytest.mark.parametrize("metadata", [None, {"progress": "{}"}, {"format": "scratchdet 1"}])
+def test_a_checkpoint_of_another_version_says_so_in_one_line(saved, tmp_path, metadata):
+    old = tmp_path / "old.safetensors"
+    weights = {name.replace("conv", "c"): value for name, value in load_file(saved).items()}
+    save_file(weights, old, metadata=metadata)
+    found = (metadata or {}).get("format")
+    message = rf"old\.safetensors cannot be resumed from: .* \(format {found!r}, not {FORMAT!r}\)"
+    with pytest.raises(ValueError, match=message + ": start a new run$"):
+        load_checkpoint(old, **parts(seed=1))
+
+
+def test_a_model_is_no_checkpoint(trained, tmp_path):
+    path = tmp_path / "model.safetensors"
+    save_model(trained["detector"], path)
+    with pytest.raises(ValueError, match="cannot be resumed from: it was not written as a check"):
+        load_checkpoint(path, **parts(seed=1))
 
 
 def test_saving_that_fails_leaves_the_old_checkpoint(trained, tmp_path, monkeypatch):
