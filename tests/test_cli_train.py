@@ -119,5 +119,6 @@ def test_a_model_is_fine_tuned_on_the_command_line(data, parent, here, tiny, cap
     assert call(data, "--init", parent, *flags, "--val-split", "none", "--name", "x") == 0
     said = capsys.readouterr().out
     assert "scratchdet300_r18 (variant caffe), input 64 x 96 (--model.input-size)" in said
-    assert "init: parent.safetensors (scratchdet300_r18): 1 of 2 classes by name, new: a;" in said
+    assert "init: parent.safetensors (scratchdet300_r18): 1 of 2 classes by name; 3 ch" in said
+    assert "\n  same name: b\n  new: a\n" in said
     assert load_model(here / "runs" / "x").classes == ("a", "b")

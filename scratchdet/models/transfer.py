@@ -14,10 +14,8 @@ Weights = dict[str, Tensor]
 class Transferred(NamedTuple):
     """What a detector has of its parent."""
 
-    classes: tuple[tuple[str, str], ...]
-    """Every class that the parent knows, with its name there."""
-    fresh: tuple[str, ...]
-    """The classes that the parent does not know: their rows are untrained."""
+    classes: tuple[tuple[str, str | None], ...]
+    """Every class, with its name in the parent; None where that does not know it: untrained."""
     repeated: tuple[str, ...]
     """Names that several classes of the parent have; the first of them was taken."""
     channels: tuple[int, int]
@@ -69,10 +67,11 @@ def transfer(detector: Detector, parent: Detector, *, synonyms: Mapping[str, str
     detector.load_state_dict(weights)
     detector.mean, detector.std = mean.clone(), std.clone()
     detector.channel_order = parent.channel_order if detector.in_channels == 3 else "rgb"
-    found = list(zip(detector.classes, labels, strict=True))
     return Transferred(
-        classes=tuple((name, parent.classes[i]) for name, i in found if i is not None),
-        fresh=tuple(name for name, label in found if label is None),
+        classes=tuple(
+            (name, None if label is None else parent.classes[label])
+            for name, label in zip(detector.classes, labels, strict=True)
+        ),
         repeated=tuple(dict.fromkeys(n for n in parent.classes if parent.classes.count(n) > 1)),
         channels=channels,
         input_sizes=(parent.input_size, detector.input_size),

@@ -17,7 +17,7 @@ from scratchdet.train.device import AUTOCAST, describe_device, use_threads
 from scratchdet.train.interrupt import catching_interrupts
 from scratchdet.train.log import RunLog
 from scratchdet.train.optim import set_learning_rate
-from scratchdet.train.parent import check_network, read_parent, start_from
+from scratchdet.train.parent import check_network, describe, read_parent, start_from, write_taken
 from scratchdet.train.prepare import Prepared, fingerprint, prepare, write_problems
 from scratchdet.train.results import (
     explain_non_finite,
@@ -61,7 +61,8 @@ def train(
 
     `recipe.toml` (complete), `data_problems.txt`, `log.jsonl`, `tensorboard/`, `metrics.json`,
     `last/checkpoint.safetensors` (to resume from), `last/model.safetensors`, and with a validation
-    split `best/model.safetensors`. Models hold the averaged weights where the recipe averages.
+    split `best/model.safetensors`; if fine-tuned, `init.json` (which class is from which). Models
+    hold the averaged weights where the recipe averages.
 
     data: replaces `recipe.data.path`. resume: go on from the last checkpoint in `run_dir`, as if
     the run had never stopped. Raises DataError, NonFiniteLoss, Interrupted, and FileExistsError for
@@ -99,7 +100,9 @@ def train(
         say(console, f"resumed at step {progress.step}")
     elif parent is not None:
         progress = progress._replace(provenance=parent.provenance)
-        say(console, start_from(parent, training))
+        taken = start_from(parent, training)
+        say(console, describe(taken, parent, training.detector))
+        write_taken(taken, parent, run_dir / "init.json")
     # Only now: a run that cannot be resumed keeps what it was.
     save_recipe(recipe, run_dir / "recipe.toml")
     write_problems(prepared.problems, run_dir / "data_problems.txt")

@@ -1,6 +1,7 @@
 """The model that a fine-tuning starts from: found, held against the recipe, and taken over."""
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -8,6 +9,7 @@ from shlex import quote
 from typing import Any, NamedTuple
 
 from scratchdet.data.class_names import SYNONYMS
+from scratchdet.files import write_text
 from scratchdet.models.detector import Detector
 from scratchdet.models.saved import find_model, load_model, read_metadata
 from scratchdet.models.transfer import Transferred, transfer
@@ -20,7 +22,6 @@ CHANNELS = {  # before and after, in words
     (1, 3): "3 channels instead of 1, a third of its weights each",
     (3, 1): "1 channel instead of 3, their weights added up",
 }
-NAMES_SHOWN = 8  # in one line; the model itself lists all of its classes
 
 
 class Parent(NamedTuple):
@@ -97,44 +98,58 @@ def _flags(network: dict[str, Any], recipe: ModelRecipe) -> str:
     return " ".join(flags)
 
 
-def start_from(parent: Parent, training: Training) -> str:
-    """Puts the parent into the new training, its average too; one line that says what was taken."""
+def start_from(parent: Parent, training: Training) -> Transferred:
+    """Puts the parent into the new training, its average too; what was taken."""
     try:
         transferred = transfer(training.detector, parent.detector, synonyms=SYNONYMS)
     except ValueError as error:
         raise RecipeError(f"model.init {parent.name} does not fit: {error}") from error
     training.ema.restart(training.detector)
-    return describe(transferred, training.detector, name=f"{parent.name} ({_network(parent)})")
+    return transferred
 
 
-def _network(parent: Parent) -> str:
-    return str((parent.detector.built_as or {}).get("name"))
-
-
-def describe(transferred: Transferred, detector: Detector, *, name: str) -> str:
-    """What was taken, in one line: classes by name, input, normalisation."""
-    known, fresh = transferred.classes, transferred.fresh
-    parts = [f"{len(known)} of {len(known) + len(fresh)} classes by name"]
-    if renamed := [f"{one} from {other}" for one, other in known if one != other]:
-        parts[0] += f" ({_shortened(renamed)})"
-    if fresh:
-        parts[0] += f", new: {_shortened(fresh)}"
-    if transferred.repeated:
-        parts.append(f"of several called {_shortened(transferred.repeated)} the first")
+def describe(transferred: Transferred, parent: Parent, detector: Detector) -> str:
+    """What was taken: a line of all, and one for each group of classes, with all of their names."""
     before, channels = transferred.channels
-    parts.append(CHANNELS.get((before, channels), f"{channels} channels as before"))
     old_size, size = (f"{height} x {width}" for height, width in transferred.input_sizes)
-    parts.append(f"{size} as before" if old_size == size else f"{size} instead of {old_size}")
     mean, std = (
         " ".join(f"{one:.4g}" for one in values.tolist())
         for values in (detector.mean, detector.std)
     )
     whose = "of the parent" if before == channels else "from those of the parent"
     order = f", {detector.channel_order}" if channels == 3 else ""
-    parts.append(f"mean {mean} and std {std}{order}, {whose}")
-    return f"init: {name}: {'; '.join(parts)}"
+    known = [name for name, theirs in transferred.classes if theirs is not None]
+    parts = [
+        f"{len(known)} of {len(transferred.classes)} classes by name",
+        CHANNELS.get((before, channels), f"{channels} channels as before"),
+        f"{size} as before" if old_size == size else f"{size} instead of {old_size}",
+        f"mean {mean} and std {std}{order}, {whose}",
+    ]
+    network = (parent.detector.built_as or {}).get("name")
+    first = f"init: {parent.name} ({network}): {'; '.join(parts)}"
+    groups = [f"  {what}: {', '.join(names)}" for what, names in _groups(transferred) if names]
+    return "\n".join([first, *groups])
 
 
-def _shortened(names: Sequence[str]) -> str:
-    more = [f"{len(names) - NAMES_SHOWN} more"] if len(names) > NAMES_SHOWN else []
-    return ", ".join([*names[:NAMES_SHOWN], *more])
+def _groups(transferred: Transferred) -> list[tuple[str, Sequence[str]]]:
+    pairs = transferred.classes
+    renamed = [f"{name} from {theirs}" for name, theirs in pairs if theirs not in (name, None)]
+    return [
+        ("same name", [name for name, theirs in pairs if theirs == name]),
+        ("other spelling or synonym", renamed),
+        ("new", [name for name, theirs in pairs if theirs is None]),
+        ("of several so called in the parent the first", transferred.repeated),
+    ]
+
+
+def write_taken(transferred: Transferred, parent: Parent, path: Path) -> None:
+    """The same as JSON, class by class."""
+    (old_channels, channels), (old_size, size) = transferred.channels, transferred.input_sizes
+    taken = {
+        "provenance": parent.provenance,
+        "classes": [{"name": name, "parent": theirs} for name, theirs in transferred.classes],
+        "repeated": transferred.repeated,
+        "channels": {"here": channels, "parent": old_channels},
+        "input_size": {"here": size, "parent": old_size},
+    }
+    write_text(path, json.dumps(taken, indent=2, ensure_ascii=False) + "\n")

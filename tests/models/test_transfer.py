@@ -83,8 +83,8 @@ def test_shared_classes_are_scored_as_by_the_parent_and_new_ones_as_before(norm_
     fresh = detector_of(("dog", "new", "Aeroplane"), seed=1, norm_head=norm_head)
     before = {name: value.clone() for name, value in fresh.state_dict().items()}
     done = transfer(fresh, parent, synonyms=SYNONYMS)
-    assert done.classes == (("dog", "dog"), ("Aeroplane", "airplane"))
-    assert (done.fresh, done.repeated) == (("new",), ())
+    assert done.classes == (("dog", "dog"), ("new", None), ("Aeroplane", "airplane"))
+    assert done.repeated == ()
     theirs, ours = (outputs(one, noise(3)) for one in (parent, fresh))
     torch.testing.assert_close(ours.logits[..., [0, 1, 3]], theirs.logits[..., [0, 3, 2]])
     assert torch.equal(ours.offsets, theirs.offsets)
@@ -97,7 +97,7 @@ def test_shared_classes_are_scored_as_by_the_parent_and_new_ones_as_before(norm_
 def test_nothing_but_background_is_taken_where_no_class_is_known():
     parent, fresh = detector_of(("a", "b"), seed=0), detector_of(("x",), seed=1)
     done = transfer(fresh, parent, synonyms={})
-    assert (done.classes, done.fresh) == ((), ("x",))
+    assert done.classes == (("x", None),)
     theirs, ours = (outputs(one, noise(3)) for one in (parent, fresh))
     torch.testing.assert_close(ours.logits[..., 0], theirs.logits[..., 0])
     assert not torch.allclose(ours.logits[..., 1], theirs.logits[..., 1])
@@ -115,7 +115,7 @@ def test_the_same_classes_make_the_same_detector_with_the_parent_s_normalisation
     parent, fresh = detector_of(("a", "a"), seed=0), detector_of(("a", "a"), seed=1)
     parent.channel_order = "bgr"
     done = transfer(fresh, parent, synonyms={})
-    assert done == Transferred((("a", "a"), ("a", "a")), (), ("a",), (3, 3), (SIZE, SIZE))
+    assert done == Transferred((("a", "a"), ("a", "a")), ("a",), (3, 3), (SIZE, SIZE))
     assert fresh.channel_order == "bgr"
     for ours, theirs in zip(*(outputs(one, noise(3)) for one in (fresh, parent)), strict=True):
         assert torch.equal(ours, theirs)

@@ -88,8 +88,11 @@ def provenance(run) -> str:
 def test_before_any_step_shared_classes_are_scored_as_by_the_parent(quick, grown, data):
     parent = read_parent(str(grown))
     training = build(quick, prepared_for(data("cat", "couch", "dog")), torch.device("cpu"))
-    said = start_from(parent, training)
-    assert "2 of 3 classes by name (couch from sofa), new: cat;" in said
+    assert start_from(parent, training).classes == (
+        ("cat", None),
+        ("couch", "sofa"),
+        ("dog", "dog"),
+    )
     images = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8)
     with torch.no_grad():
         theirs = parent.detector(parent.detector.normalise(images))
@@ -374,8 +377,39 @@ def test_a_training_from_scratch_says_so_in_its_checkpoint_too(grown):
         assert json.loads(stored.metadata()["progress"])["provenance"] == FROM_SCRATCH
 
 
-def test_many_names_are_shortened(grown):
-    fresh = tuple(f"c{number}" for number in range(20))
-    transferred = Transferred((), fresh, (), (3, 3), ((64, 64), (64, 64)))
-    line = describe(transferred, load_model(grown), name="x.safetensors")
-    assert "0 of 20 classes by name, new: c0, c1, c2, c3, c4, c5, c6, c7, 12 more;" in line
+def test_every_class_is_told_in_its_group_and_none_is_left_out(grown):
+    same = [(f"c{number}", f"c{number}") for number in range(40)]
+    other, new = [("couch", "sofa"), ("DOG", "dog")], [(f"n{number}", None) for number in range(40)]
+    parent = Parent(load_model(grown), "x.safetensors", "")
+    sizes = ((64, 64), (64, 64))
+    transferred = Transferred((*new, *other, *same), ("c1", "c2"), (3, 3), sizes)
+    first, *groups = describe(transferred, parent, parent.detector).splitlines()
+    assert first.startswith("init: x.safetensors (scratchdet_nano): 42 of 82 classes by name; 3 ch")
+    assert groups == [
+        f"  same name: {', '.join(name for name, _ in same)}",
+        "  other spelling or synonym: couch from sofa, DOG from dog",
+        f"  new: {', '.join(name for name, _ in new)}",
+        "  of several so called in the parent the first: c1, c2",
+    ]
+    none = describe(Transferred((("a", "a"),), (), (3, 3), sizes), parent, parent.detector)
+    assert none.splitlines()[1:] == ["  same name: a"]
+
+
+def test_a_run_keeps_what_it_took_from_its_parent(quick, grown, data, tmp_path):
+    recipe = differing(quick, model={"input_size": (96, 64)})
+    run, said = fine_tuned(recipe, grown, tmp_path / "r", data("Größe", "couch", "dog"))
+    assert "\n  same name: dog\n  other spelling or synonym: couch from sofa\n  new: " in said
+    written = (run / "init.json").read_text(encoding="utf-8")
+    assert "Größe" in written
+    assert json.loads(written) == {
+        "provenance": provenance(run),
+        "classes": [
+            {"name": "Größe", "parent": None},
+            {"name": "couch", "parent": "sofa"},
+            {"name": "dog", "parent": "dog"},
+        ],
+        "repeated": [],
+        "channels": {"here": 3, "parent": 3},
+        "input_size": {"here": [96, 64], "parent": [64, 64]},
+    }
+    assert not (grown / "init.json").exists()
