@@ -138,6 +138,12 @@ def layers_of(detector: Detector, *, factor: float = FACTOR) -> list[CaffeLayer]
     ]
 
 
+def changed(layers: list[CaffeLayer], name: str, **fields: Any) -> list[CaffeLayer]:
+    """The layers, with fields of the named one replaced."""
+    assert name in [layer.name for layer in layers]
+    return [layer._replace(**fields) if layer.name == name else layer for layer in layers]
+
+
 def kind_and_tensors(
     name: str, module: nn.Module, factor: float
 ) -> tuple[str, Sequence[torch.Tensor]]:
