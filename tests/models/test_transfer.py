@@ -1,10 +1,15 @@
 """Fine-tuning starts where the parent stopped: by class name, channel and size, or not at all."""
 
+import re
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
 from scratchdet.models.detector import Detector, build_detector
+from scratchdet.models.dsod import dsod300_priors
+from scratchdet.models.grp_dsod import grp_dsod320_priors
 from scratchdet.models.transfer import Transferred, class_rows, match_classes, transfer
 from scratchdet.models.zoo import MODELS, create_model
 from scratchdet.ops.priors import ssd_specs
@@ -265,3 +270,14 @@ def test_what_does_not_fit_is_refused_and_changes_nothing(detector, parent, said
         transfer(fresh, small(**parent), synonyms={})
     assert all(torch.equal(value, before[name]) for name, value in fresh.state_dict().items())
     assert torch.equal(fresh.mean, mean)
+
+
+@pytest.mark.parametrize(("priors", "side"), [(dsod300_priors, 300), (grp_dsod320_priors, 320)])
+def test_the_guide_names_the_models_whose_last_offsets_do_not_fit_at_another_size(priors, side):
+    levels = zip(priors((side, side)), priors((side + 64, side + 64)), strict=True)
+    moved = [place for place, (here, there) in enumerate(levels, 1) if here.step != there.step]
+    assert moved == [5, 6]
+    guide = (Path(__file__).resolve().parents[2] / "docs/fine_tuning.md").read_text("utf-8")
+    (paragraph,) = (part for part in guide.split("\n\n") if part.startswith("**Input size.**"))
+    with_these = {name for name in MODELS if name.startswith(("dsod300", "grp_dsod"))}
+    assert set(re.findall(r"`(\w+)`", paragraph)) == with_these
