@@ -1,6 +1,5 @@
 """What a network amounts to: parameters, multiply-adds, maps and priors. Nothing is computed."""
 
-import copy
 import inspect
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
@@ -32,7 +31,7 @@ def amounts(name: str, choices: Choices, *, num_classes: int = 20) -> Amounts:
     with torch.device("meta"):
         detector = create_model(name, num_classes, **choices).eval()  # type: ignore[arg-type]
     size = detector.input_size
-    counts = _watched(detector)
+    counts = watched(detector)
     image = torch.empty(1, detector.in_channels, *size, device="meta")
     maps = detector.neck(detector.backbone(image))
     detector.head(maps)
@@ -51,21 +50,13 @@ def count_parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def count_macs(network: nn.Module, shape: Shape) -> int:
-    """Multiply-adds of the convolutions for one image (channels, height, width).
+def watched(network: nn.Module) -> list[int]:
+    """A list to which convolutions will append their multiply-adds whenever they are run.
 
     Linear layers that are run at every location are convolutions too. Left out, as published
     figures have it, are biases, norms, activations, pooling, and the linear layers of gates, which
     are run once for an image (of GRP-DSOD320, 0.24 of 19,277 million).
     """
-    probe = copy.deepcopy(network).to("meta").eval()  # is watched: the original is not
-    counts = _watched(probe)
-    probe(torch.empty(1, *shape, device="meta"))
-    return sum(counts)
-
-
-def _watched(network: nn.Module) -> list[int]:
-    """A list to which every layer will append its multiply-adds whenever it is run."""
     counts: list[int] = []
 
     def count(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from scratchdet.analysis import models_page
 from scratchdet.analysis.drawings import DRAWINGS
-from scratchdet.analysis.models_page import FAMILIES, MEASURED
+from scratchdet.analysis.models_page import FAMILIES, MEASURED, write_page
 from scratchdet.models.zoo import MODELS
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -15,9 +14,17 @@ AGAIN = "write it again: python -m scratchdet.analysis.models_page"
 
 
 @pytest.fixture(scope="module")
-def page():
+def written(tmp_path_factory):
+    """The folder that the page and its drawings were written to now."""
     pytest.importorskip("timm")
-    return models_page.models_page()
+    folder = tmp_path_factory.mktemp("docs")
+    write_page(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(written):
+    return (written / "models.md").read_text(encoding="utf-8")
 
 
 def test_the_page_in_the_docs_is_what_would_be_written_now(page):
@@ -51,9 +58,8 @@ def test_what_the_page_shows_and_links_to_is_there(page):
     assert all(file.is_file() for file in linked)
 
 
-def test_writing_the_page_writes_the_drawings_beside_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(models_page, "models_page", lambda: "the page\n")
-    monkeypatch.setattr(models_page, "DRAWINGS", {"one": lambda: "<svg/>"})
-    models_page.write_page(tmp_path)
-    assert (tmp_path / "models.md").read_text(encoding="utf-8") == "the page\n"
-    assert (tmp_path / "models" / "one.svg").read_text(encoding="utf-8") == "<svg/>"
+def test_the_drawings_are_written_beside_the_page(written):
+    files = {file.name: file.read_bytes() for file in (written / "models").iterdir()}
+    assert files == {
+        f"{name}.svg": (DOCS / "models" / f"{name}.svg").read_bytes() for name in DRAWINGS
+    }, AGAIN
