@@ -37,13 +37,7 @@ def gradients(detector: Detector, network: torch.nn.Module, images: torch.Tensor
     return [*raw, *(parameter.grad.clone() for parameter in detector.parameters())]
 
 
-def trained(name: str) -> str:
-    """With the real compiler: outputs and gradients."""
-    torch.manual_seed(0)
-    detector = create_model(name, num_classes=2, input_size=SMALL)
-    images = torch.randn(2, 3, *SMALL)
-    expected = gradients(detector, detector, images)
-    found = gradients(detector, torch.compile(detector, fullgraph=True), images)
+def compared(found: list[torch.Tensor], expected: list[torch.Tensor]) -> str:
     errors = [
         float((one - other).abs().max() / (other.abs().max() + 1e-6))
         for one, other in zip(found, expected, strict=True)
@@ -51,7 +45,31 @@ def trained(name: str) -> str:
     return "" if max(errors) < 0.01 else f"relative errors up to {max(errors)}"
 
 
+def trained(name: str) -> str:
+    """With the real compiler: outputs and gradients."""
+    torch.manual_seed(0)
+    detector = create_model(name, num_classes=2, input_size=SMALL)
+    images = torch.randn(2, 3, *SMALL)
+    expected = gradients(detector, detector, images)
+    return compared(gradients(detector, torch.compile(detector, fullgraph=True), images), expected)
+
+
+def checkpointed(name: str) -> str:
+    """Beside the same without either: outputs, gradients and, updated once, the statistics."""
+    images = torch.randn(2, 3, *SMALL)
+    results = []
+    for checkpointing in ("off", "blocks"):
+        torch.manual_seed(0)
+        detector = create_model(name, num_classes=2, input_size=SMALL, checkpointing=checkpointing)
+        network = detector
+        if checkpointing == "blocks":
+            network = torch.compile(detector, fullgraph=True, backend="aot_eager")
+        results.append([*gradients(detector, network, images), *detector.buffers()])
+    expected, found = results
+    return compared(found, expected)
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    check = {"traced": traced, "trained": trained}[sys.argv[1]]
+    check = {"traced": traced, "trained": trained, "checkpointed": checkpointed}[sys.argv[1]]
     print(json.dumps({name: check(name) for name in sys.argv[2:]}))

@@ -24,6 +24,10 @@ def test_every_network_is_traced_in_one_piece():
     assert checked("traced", *names) == dict.fromkeys(names, "")
 
 
+def test_a_compiled_network_with_checkpointing_learns_what_it_learns_without_either():
+    assert checked("checkpointed", "dsod300_smallest") == {"dsod300_smallest": ""}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["scratchdet_nano", "scratchdet300_r18"])
 def test_a_compiled_network_learns_what_it_learns_uncompiled(name):
