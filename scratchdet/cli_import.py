@@ -84,6 +84,8 @@ def _read_names(file: Path) -> list[str]:
         names = [line.strip() for line in text.splitlines() if line.strip()]
     if repeated := [name for index, name in enumerate(names) if name in names[:index]]:
         raise ValueError(f"--classes {file} has {repeated[0]!r} twice")
+    if unfit := [name for name in names if re.search(r"[\x00-\x1f\x7f-\x9f]", name)]:
+        raise ValueError(f"--classes {file} has the name {unfit[0]!r}, with a control character")
     return names
 
 

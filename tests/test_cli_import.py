@@ -147,6 +147,8 @@ def refused(capsys, folder: Path, *arguments: object) -> str:
         ("names.txt", b"", "it has 2 classes, but --classes names.txt has 0 names"),
         ("names.txt", b"a\nb\nc\n", "--classes names.txt has 3 names"),
         ("names.txt", b"a\na\n", "--classes names.txt has 'a' twice"),
+        ("names.txt", b"a\n\x1b[2Jb\n", r"has the name '\x1b[2Jb', with a control character"),
+        ("names.txt", LABELMAP.replace("traffic ", "\n").encode(), r"has the name '\nlight', with"),
         ("names.txt", b"\xff\xfe", "--classes names.txt is not UTF-8 text"),
         ("names.txt", bytes(2 << 20), "--classes names.txt is too large"),
         ("names.txt", LABELMAP.replace("2\n", "3\n").encode(), "are not 0 (background), 1, 2"),

@@ -29,7 +29,7 @@ TYPES: dict[type[nn.Module], str] = {
 }
 
 
-class Published(NamedTuple):
+class FileForm(NamedTuple):
     """What a file says of the network that its weights belong to."""
 
     num_classes: int
@@ -50,7 +50,7 @@ class _Place(NamedTuple):
         return [*shapes, (1,)] if self.type == "BatchNorm" else shapes
 
 
-def published_form(model: str, layers: Sequence[CaffeLayer]) -> Published:
+def published_form(model: str, layers: Sequence[CaffeLayer]) -> FileForm:
     """The classes and choices with which `create_model(model, ...)` is the network of the file.
 
     Where the file has no sizes of priors, they are the model's own. Raises ValueError where it is
@@ -68,7 +68,7 @@ def published_form(model: str, layers: Sequence[CaffeLayer]) -> Published:
             probe = create_model(model, num_classes=1, **choices)
         stored = _by_name(probe, layers)
         if not (difference := _other_priors(probe, layers, stored)):
-            return Published(_count_classes(probe, stored), choices)
+            return FileForm(_count_classes(probe, stored), choices)
         differences.append(difference)
     raise ValueError(differences[0])
 
@@ -197,7 +197,7 @@ def _places(detector: Detector) -> dict[str, _Place]:
 def _values(layer: CaffeLayer, place: _Place) -> list[np.ndarray]:
     """One array for each tensor of `place`, of its shape and finite in float32."""
     if layer.type not in (place.type, ""):
-        raise ValueError(f"layer {layer.name!r} is {layer.type}, not {place.type}")
+        raise ValueError(f"layer {layer.name!r} is {layer.type!r}, not {place.type}")
     shapes = place.shapes
     if len(layer.blobs) != len(shapes):
         raise ValueError(

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from scratchdet.models.layers import Norm, make_norm
 from scratchdet.structures import Raw
 
-NORM_EPS = 0.001  # ConvBNLayer of the ScratchDet and DSOD releases
+HEAD_EPS = 0.001  # ConvBNLayer of the ScratchDet and DSOD releases
 # With a gain of one, normalised outputs start as offsets and logits of unit variance, far from the
 # small ones that are right for most priors, and hundreds of steps go into shrinking them. Our
 # choice; benchmarks/output_gain.py measures it.
@@ -51,7 +51,7 @@ class MultiBoxHead(nn.Module):
 
 
 def _predictor(inputs: int, outputs: int, norm: Norm) -> nn.Sequential:
-    normalise = make_norm(norm, outputs, eps=NORM_EPS, groups=1)
+    normalise = make_norm(norm, outputs, eps=HEAD_EPS, groups=1)
     if isinstance(normalise, nn.BatchNorm2d | nn.GroupNorm):
         nn.init.constant_(normalise.weight, OUTPUT_GAIN)
     return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1, bias=norm == "none"), normalise)

@@ -11,7 +11,7 @@ SSD_README = "SSD Caffe release, README"
 DSOD_README = "DSOD release, README"
 GRP_README = "GRP-DSOD, README"
 SCRATCHDET = "ScratchDet, CVPR 2019"
-STEMS = f"{SCRATCHDET}, ablation of the root block"
+ROOT_ABLATION = f"{SCRATCHDET}, ablation of the root block"
 NOTES = f"{SCRATCHDET}, as quoted by reading notes of 2019-03-18 (CVPR2019 论文阅读笔记)"
 RFFNET = f"{SCRATCHDET}, as quoted in the tables of RFFNet's README"
 
@@ -63,19 +63,21 @@ PUBLISHED: dict[str, tuple[Published, ...]] = {
         ),
     ),
     "ssd300_resnet18": (
-        Published(percent=73.1, test="VOC07", trained_on="07+12", source=STEMS),
+        Published(percent=73.1, test="VOC07", trained_on="07+12", source=ROOT_ABLATION),
         *(
             Published(
                 percent=percent,
                 test="VOC07",
                 trained_on="07+12",
-                source=STEMS,
+                source=ROOT_ABLATION,
                 choices={"stem": stem},
             )
             for stem, percent in (("3x3x3/2", 75.4), ("7x7/1", 77.6), ("root", 78.5))
         ),
     ),
-    "scratchdet300_r18": (Published(percent=78.5, test="VOC07", trained_on="07+12", source=STEMS),),
+    "scratchdet300_r18": (
+        Published(percent=78.5, test="VOC07", trained_on="07+12", source=ROOT_ABLATION),
+    ),
     "scratchdet300_r34": (
         Published(percent=80.4, test="VOC07", trained_on="07+12", source=RFFNET),
         Published(percent=32.7, test="COCO", trained_on="COCO trainval35k", source=RFFNET),

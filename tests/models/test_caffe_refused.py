@@ -81,7 +81,15 @@ REFUSED = {
     "a layer twice": (lambda layers: [*layers, layers[1]], "two layers are called 'Convolution1'"),
     "another type": (
         lambda layers: changed(layers, "Convolution2", type="InnerProduct"),
-        "layer 'Convolution2' is InnerProduct, not Convolution",
+        "layer 'Convolution2' is 'InnerProduct', not Convolution",
+    ),
+    "a type that writes to the terminal": (
+        lambda layers: changed(layers, "Convolution2", type="\x1b[2J\nfine"),
+        r"layer 'Convolution2' is '\x1b[2J\nfine', not Convolution",
+    ),
+    "a name that writes to the terminal": (
+        lambda layers: [*layers, layers[1]._replace(name="\x1b[2J\nfine")],
+        r"layer '\x1b[2J\nfine' has no place in it",
     ),
     "a bias": (
         with_blobs("Convolution2", lambda weight: (weight, weight[0, :, 0, 0])),
@@ -176,6 +184,7 @@ def test_other_weights_are_refused_and_nothing_is_set(what, layers, target):
         load_caffe(target, change(layers))
     assert message in str(caught.value)
     assert len(str(caught.value)) < 300
+    assert str(caught.value).isprintable()
     assert all(torch.equal(values, before[name]) for name, values in target.state_dict().items())
     assert torch.equal(target.mean, inputs[0])
     assert torch.equal(target.std, inputs[1])
