@@ -125,15 +125,20 @@ def _prior_sizes(message: memoryview, fields_left: Iterator[int], *, where: str)
 
 
 def _blob(message: memoryview, fields_left: Iterator[int], *, where: str) -> np.ndarray:
-    # Elements are one packed field or many of one element each; either way they follow each other.
     floats, doubles = [], []
     old_shape: dict[int, int] = {}
     shape: list[int] = []
     for number, wire, integer, content in _fields(message, fields_left, where=where):
-        if number == BLOB_DATA and wire in (BYTES, FIXED32):
+        if (number, wire) == (BLOB_DATA, BYTES):
             floats.append(content)
-        elif number == BLOB_DOUBLE_DATA and wire in (BYTES, FIXED64):
+        elif (number, wire) == (BLOB_DOUBLE_DATA, BYTES):
             doubles.append(content)
+        elif (number, wire) in ((BLOB_DATA, FIXED32), (BLOB_DOUBLE_DATA, FIXED64)):
+            # caffe.proto packs them. A real network would have millions of such fields.
+            raise ValueError(
+                f"{where}: its elements stand one by one, not packed as Caffe writes them; "
+                "save the network in Caffe"
+            )
         elif (number, wire) == (BLOB_SHAPE, BYTES):
             shape += _dims(content, fields_left, where=where)
         elif number in BLOB_SIZES and wire == VARINT:

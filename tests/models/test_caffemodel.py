@@ -72,10 +72,9 @@ def test_a_file_written_by_hand_is_read(tmp_path):
     assert np.array_equal(found.blobs[0], [[1.5], [-2]])
 
 
-def test_elements_that_are_not_packed_are_read_too(tmp_path):
+def test_elements_in_several_pieces_follow_each_other(tmp_path):
     shape = tagged(7, tagged(1, 1) + tagged(1, 3))
-    single = b"".join(bytes([5 << 3 | 5]) + floats(value) for value in (1, 2))
-    (found,) = read(one_blob(shape + single + tagged(5, floats(3))), tmp_path)
+    (found,) = read(one_blob(shape + tagged(5, floats(1, 2)) + tagged(5, floats(3))), tmp_path)
     assert np.array_equal(found.blobs[0], [[1, 2, 3]])
 
 
@@ -113,6 +112,7 @@ def nested(depth: int) -> bytes:
 FLOATS = tagged(5, floats(1, 2, 3, 4))
 SHAPE_4 = tagged(7, tagged(1, bytes([4])))
 HUGE = varint(2**40)
+ONE_BY_ONE = "its elements stand one by one, not packed"
 REFUSED = {
     "empty": (b"", "is not a .caffemodel: it is empty"),
     "a prototxt": (b'name: "DSOD300"\nlayer {\n', "it is text; a .prototxt"),
@@ -153,7 +153,8 @@ REFUSED = {
     "a long name": (one_blob(SHAPE_4 + FLOATS, b"n" * 999), "name of a layer: 999 bytes long"),
     "many layers": (b"\xa2\x06\x00" * 300_000, "more than 1,000 fields"),
     "many blobs": (tagged(100, b"\x3a\x00" * 300_000), "more than 1,000 fields"),
-    "many floats": (one_blob(b"\x2d\x00\x00\x80\x3f" * 300_000), "more than 1,000 fields"),
+    "single floats": (one_blob(b"\x2d\x00\x00\x80\x3f" * 300_000), "blob 0: " + ONE_BY_ONE),
+    "single doubles": (one_blob(FLOATS + b"\x41" + bytes(8)), "blob 0: " + ONE_BY_ONE),
 }
 
 
