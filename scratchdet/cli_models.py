@@ -172,6 +172,8 @@ def _one(name: str) -> Iterator[str]:
     yield ""
     yield "Choices, the default first (input_size may be any height x width):"
     yield from _wrapped(_choices(name))
+    yield "They are given as --model.choices CHOICE=VALUE, but norms as --model.norm-backbone and"
+    yield "--model.norm-head. What they mean: docs/models.md."
     if name in PUBLISHED:
         yield ""
         yield "Published, none of it measured here:"
@@ -202,8 +204,9 @@ def _choices(name: str) -> str:
     parts = []
     for choice, default in defaults_of(name).items():
         others = [value for value in choices_of(name)[choice] if value != default]
+        free = [] if choices_of(name)[choice] else ["or another name"]
         if choice != "input_size":
-            parts.append(f"{choice}: {', '.join([str(default), *others])}")
+            parts.append(f"{choice}: {', '.join([str(default), *others, *free])}")
     return "; ".join(parts)
 
 

@@ -142,7 +142,7 @@ def _registry() -> ConstructorRegistry:
 
 def _as_dict(given: list[str]) -> dict[str, str]:
     if wrong := [one for one in given if "=" not in one]:
-        raise ValueError(f"{wrong[0]} is not CHOICE=VALUE")
+        raise ValueError(f"{wrong[0]} is not CHOICE=VALUE (if it is the data, put it first)")
     return {choice: value for choice, _, value in (one.partition("=") for one in given)}
 
 

@@ -131,7 +131,7 @@ def test_what_cannot_be_built_here_is_listed_with_the_reason(capsys, few):
     (row,) = [number for number, line in enumerate(lines) if line.startswith("absent")]
     assert lines[row].split() == ["absent", *"------"]
     assert lines[row + 1].strip() == "it comes with another package: pip install another"
-    assert lines[row + 2].strip() == "backbone: tiny"
+    assert lines[row + 2].strip() == "backbone: tiny, or another name"
     rows = {one["name"]: one for one in json.loads(shown(capsys, "--json"))}
     assert "pip install another" in rows["absent"]["refused"]
 

@@ -97,8 +97,9 @@ class Detector(nn.Module):
         """The objects in each image, in pixels of that image; switches to `eval()` meanwhile.
 
         images: (H, W, C) or, for one channel, (H, W); uint8, any sizes. choices: `min_score`,
-        `top_per_class`, `nms_iou`, `keep` of `postprocess`.
+        `top_per_class`, `nms_iou`, `keep` of `postprocess`. Raises ValueError for anything else.
         """
+        check_images(images, self.in_channels)
         if not images:
             return []
         size = input_size or self.input_size
@@ -117,14 +118,26 @@ class Detector(nn.Module):
         )
 
     def _fit(self, image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        channels = 1 if image.ndim == 2 else image.shape[2]
-        if channels != self.in_channels or image.dtype != np.uint8:
-            raise ValueError(
-                f"an image of {channels} channels and type {image.dtype}; "
-                f"this detector takes {self.in_channels} channels of uint8"
-            )
         resized = cv2.resize(image, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
-        return resized.reshape(*size, channels)
+        return resized.reshape(*size, self.in_channels)
+
+
+def check_images(images: object, channels: int) -> None:
+    """Raises ValueError if `images` is not a list of images as they are read, and says why."""
+    if not isinstance(images, list | tuple):
+        raise ValueError(f"a list of images is wanted, not {type(images).__name__}: [image]")
+    for number, image in enumerate(images):
+        if not isinstance(image, np.ndarray):
+            kind = type(image).__name__
+            raise ValueError(f"image {number} is {kind}; a NumPy array (H, W, C) is wanted")
+        found = image.shape[2] if image.ndim == 3 else 1
+        if image.ndim not in (2, 3) or found != channels or image.dtype != np.uint8:
+            raise ValueError(
+                f"image {number} has the shape {image.shape} and type {image.dtype}; this detector "
+                f"takes (H, W, {channels}) of uint8"
+            )
+        if image.size == 0:
+            raise ValueError(f"image {number} is empty: its shape is {image.shape}")
 
 
 Shape = tuple[int, int, int]

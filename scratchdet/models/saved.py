@@ -140,8 +140,9 @@ def read_metadata(file: Path) -> dict[str, str]:
 
 
 def find_model(path: Path) -> Path:
-    """The model file that `path` means: itself, or the best (else last) of a run's folder."""
-    candidates = [path / "best" / "model.safetensors", path / "last" / "model.safetensors"]
+    """The model file that `path` means: itself, the best (else last) of a run, the one in it."""
+    folders = ("best", "last", ".")
+    candidates = [path / folder / "model.safetensors" for folder in folders]
     if not path.is_dir():
         candidates = [path]
     for candidate in candidates:

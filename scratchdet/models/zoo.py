@@ -77,6 +77,8 @@ def create_model(
     _check_choices(name, choices)
     if "input_size" in choices:
         choices = {**choices, "input_size": _height_and_width(choices["input_size"])}
+    if isinstance(classes, str):
+        raise ValueError(f"classes is {classes!r}: a list of names is expected, [{classes!r}]")
     given = len(classes) if classes is not None else num_classes
     if not (count := _whole(given)):
         raise ValueError(

@@ -102,7 +102,10 @@ def _choices(recipe: ModelRecipe) -> dict[str, Any]:
     allowed = choices_of(recipe.name)
     for choice in recipe.choices:
         if choice in settings:
-            raise RecipeError(f"model.choices.{choice} is a setting of its own: model.{choice}")
+            flag = f"--model.{choice.replace('_', '-')}"
+            raise RecipeError(
+                f"model.choices.{choice} is a setting of its own: model.{choice}, or {flag}"
+            )
         if choice not in allowed:
             known = ", ".join(name for name in allowed if name not in settings) or "none"
             raise RecipeError(
