@@ -33,11 +33,14 @@ def import_caffe(file: Positional[Path], /, model: str, out: Path, classes: str 
     """
     if out.exists():
         raise FileExistsError(f"{out} exists: give another --out, or remove it")
-    from scratchdet.models.caffe import load_caffe, published_form
+    if not out.parent.is_dir():
+        raise FileNotFoundError(f"{out.parent} does not exist: make the folder for --out first")
+    from scratchdet.models.caffe import check_published, load_caffe, published_form
     from scratchdet.models.caffemodel import read_caffemodel
     from scratchdet.models.saved import save_model
     from scratchdet.models.zoo import create_model
 
+    check_published(model)
     layers = read_caffemodel(file)
     try:
         count, choices = published_form(model, layers)

@@ -179,6 +179,12 @@ def test_a_model_without_a_caffe_file_is_refused_with_those_that_have_one(voc, h
     assert "'ssd300_vgg16'; choose from dsod300, dsod300_lite, dsod300_smallest, grp_" in line
 
 
+def test_the_model_and_the_folder_are_checked_before_the_file_is_read(here, capsys):
+    assert "choose from dsod300" in refused(capsys, here, "gone.caffemodel", "--model", "dsod30")
+    assert main(["import-caffe", "gone", "--model", NAME, "--out", "nowhere/m.safetensors"]) == 2
+    assert "nowhere does not exist: make the folder" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("kept", [0, 1, 100, 1_000_000, -1])
 def test_a_truncated_file_is_refused(kept, voc, here, capsys):
     Path("cut.caffemodel").write_bytes(voc[1].read_bytes()[:kept])

@@ -50,15 +50,20 @@ class _Place(NamedTuple):
         return [*shapes, (1,)] if self.type == "BatchNorm" else shapes
 
 
+def check_published(model: str) -> None:
+    """Raises ValueError for a model that has no published .caffemodel, and lists those that do."""
+    if model not in CAFFE_MODELS:
+        known = ", ".join(CAFFE_MODELS)
+        raise ValueError(f"no .caffemodel is known of {model!r}; choose from {known}")
+
+
 def published_form(model: str, layers: Sequence[CaffeLayer]) -> FileForm:
     """The classes and choices with which `create_model(model, ...)` is the network of the file.
 
     Where the file has no sizes of priors, they are the model's own. Raises ValueError where it is
     another network.
     """
-    if model not in CAFFE_MODELS:
-        known = ", ".join(CAFFE_MODELS)
-        raise ValueError(f"no .caffemodel is known of {model!r}; choose from {known}")
+    check_published(model)
     allowed = choices_of(model)
     names = [name for name in PRIOR_CHOICES if name in allowed]
     differences = []

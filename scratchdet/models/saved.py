@@ -142,6 +142,8 @@ def read_metadata(file: Path) -> dict[str, str]:
 def find_model(path: Path) -> Path:
     """The model file that `path` means: itself, the best (else last) of a run, the one in it."""
     folders = ("best", "last", ".")
+    if not path.exists():
+        raise FileNotFoundError(f"no model at {path}: there is no such file or folder")
     candidates = [path / folder / "model.safetensors" for folder in folders]
     if not path.is_dir():
         candidates = [path]

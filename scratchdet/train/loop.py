@@ -102,6 +102,7 @@ def train(
         progress = progress._replace(provenance=parent.provenance)
         taken = start_from(parent, training)
         say(console, describe(taken, parent, training.detector))
+        say(console, f"NOTE: lr {recipe.optim.lr:g} as for untrained weights; --lr for a smaller")
         write_taken(taken, parent, run_dir / "init.json")
     # Only now: a run that cannot be resumed keeps what it was.
     save_recipe(recipe, run_dir / "recipe.toml")

@@ -297,3 +297,10 @@ def test_a_run_means_its_best_model_else_its_last(tmp_path):
 def test_no_file_is_not_a_damaged_file(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no model at .*missing\.safetensors"):
         load_model(tmp_path / "missing.safetensors")
+
+
+def test_a_folder_with_a_model_is_one_and_what_is_not_there_is_said_so(tmp_path):
+    (tmp_path / "model.safetensors").touch()
+    assert find_model(tmp_path) == tmp_path / "model.safetensors"
+    with pytest.raises(FileNotFoundError, match="gone: there is no such file or folder"):
+        find_model(tmp_path / "gone")
