@@ -40,8 +40,11 @@ def gradients(detector: Detector, network: torch.nn.Module, images: torch.Tensor
 
 def compared(found: list[torch.Tensor], expected: list[torch.Tensor]) -> str:
     errors = [
-        float(((one - other).norm() / (other.norm() + 1e-6)).detach())
-        for one, other in zip(found, expected, strict=True)
+        float((one - other).norm() / (other.norm() + 1e-6))
+        for one, other in (
+            (mine.detach().double(), theirs.detach().double())
+            for mine, theirs in zip(found, expected, strict=True)
+        )
     ]
     return "" if max(errors) < LIMIT else f"relative errors up to {max(errors)}"
 
