@@ -8,11 +8,11 @@ from typing import Any
 from rich.console import Console
 from tyro.conf import Positional
 
+from scratchdet.models.published import PUBLISHED, Choices, first_mark
 from scratchdet.terminal import progress_bar, say
 
 WIDTH = 100  # of the listing, on a terminal or piped
 INDENT = "    "
-Choices = Mapping[str, object]
 
 
 def models(name: Positional[str] = "", /, json: bool = False) -> int:
@@ -50,9 +50,7 @@ def _description(name: str) -> dict[str, Any]:
     """A model with its default choices, for JSON."""
     from dataclasses import asdict
 
-    from scratchdet.models.counting import defaults_of
-    from scratchdet.models.published import PUBLISHED
-    from scratchdet.models.zoo import choices_of
+    from scratchdet.models.zoo import choices_of, defaults_of
 
     defaults = defaults_of(name)
     choices = {
@@ -88,7 +86,6 @@ def _counts(name: str, choices: Choices) -> dict[str, Any]:
 
 def _all(report: Callable[[int, int], None]) -> Iterator[str]:
     """The lines of the listing: a table, and below each network its choices and its sources."""
-    from scratchdet.models.published import published
     from scratchdet.models.zoo import MODELS
 
     yield "Untrained; counted for 20 classes and 3 channels. Published: mAP of papers and releases,"
@@ -103,8 +100,7 @@ def _all(report: Callable[[int, int], None]) -> Iterator[str]:
         ("name", "parameters", "GMAC", "input", "maps", "priors", "published")
     ]
     for name, counts in counted.items():
-        mark = "".join(figure.mark for figure in published(name, {})[:1]) or "-"
-        rows.append((name, *_rounded(counts), mark))
+        rows.append((name, *_rounded(counts), first_mark(name, {})))
     header, *lines = _aligned(rows)
     yield header
     for line, (name, counts) in zip(lines, counted.items(), strict=True):
@@ -116,7 +112,6 @@ def _all(report: Callable[[int, int], None]) -> Iterator[str]:
 
 def _sources(name: str) -> str:
     """Every published figure of a network, and who says so."""
-    from scratchdet.models.published import PUBLISHED
 
     by_source: dict[str, list[str]] = {}
     for figure in PUBLISHED.get(name, ()):
@@ -151,7 +146,6 @@ def _exact(counts: Mapping[str, Any]) -> tuple[str, ...]:
 def _one(name: str) -> Iterator[str]:
     """The lines about one network: every variant counted exactly, and the sources."""
     from scratchdet.models.counting import variants
-    from scratchdet.models.published import PUBLISHED, published
 
     yield name
     yield from _wrapped(_what(name))
@@ -162,8 +156,7 @@ def _one(name: str) -> Iterator[str]:
     refused = []
     for choices in variants(name):
         counts = _counts(name, choices)
-        mark = "".join(figure.mark for figure in published(name, choices)[:1]) or "-"
-        rows.append((_named(choices), *_exact(counts), mark))
+        rows.append((_named(choices), *_exact(counts), first_mark(name, choices)))
         refused += [f"{_named(choices)}: {counts['refused']}"] if "refused" in counts else []
     yield from _aligned(rows)
     for reason in refused:
@@ -198,8 +191,7 @@ def _what(name: str) -> str:
 
 def _choices(name: str) -> str:
     """Every choice with its values, the default first."""
-    from scratchdet.models.counting import defaults_of
-    from scratchdet.models.zoo import choices_of
+    from scratchdet.models.zoo import choices_of, defaults_of
 
     parts = []
     for choice, default in defaults_of(name).items():

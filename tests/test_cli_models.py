@@ -23,7 +23,6 @@ def few(monkeypatch):
     """A zoo of two networks and one that cannot be built here."""
     chosen = {name: MODELS[name] for name in ("scratchdet300_r34", "scratchdet_nano")}
     monkeypatch.setattr(zoo, "MODELS", {**chosen, "absent": absent})
-    monkeypatch.setattr(counting, "MODELS", zoo.MODELS)
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from scratchdet.analysis.drawings import DRAWINGS
 from scratchdet.files import write_text
-from scratchdet.models.counting import Amounts, amounts, defaults_of, variants
-from scratchdet.models.published import PUBLISHED, published
-from scratchdet.models.zoo import MODELS
+from scratchdet.models.counting import Amounts, amounts, variants
+from scratchdet.models.published import PUBLISHED, first_mark
+from scratchdet.models.zoo import MODELS, defaults_of
 
 # AP50 of docs/results.md, which says how each was made.
 MEASURED = {
@@ -64,8 +64,8 @@ FAMILIES = (
   last extra map is neither.
 - A norm in the head normalises the *outputs* of its convolutions, which then have no bias.
   Its gain starts at 0.2 here, in all networks, and at 1 in the releases: our one deviation
-  (`models/head.py` says why). All other weights start as the releases fill them
-  (`initialise` in `models/layers.py`).
+  (`models/head.py` says why). The backbones and extra layers of published
+  networks start as the releases fill them; `initialise` in `models/layers.py` has the details.
 - Pooling rounds up, as Caffe does: 75 px become 38.
 - The four variants of `ssd300_resnet18` differ in the stem alone: the ablation of the root
   block. A stem of stride 2 halves every map, so that there are a quarter of the priors.
@@ -178,7 +178,7 @@ def _table(counted: dict[str, Amounts]) -> Iterator[str]:
     )
     for name, one in counted.items():
         height, width = one.input_size
-        figure = "".join(figure.mark for figure in published(name, {})[:1]) or "-"
+        figure = first_mark(name, {})
         own = ", ".join(f"{ap} {data} ({commit})" for data, ap, commit in MEASURED.get(name, ()))
         size = f"{one.parameters / 1e6:.2f} M | {one.macs / 1e9:.2f} | {height} x {width}"
         what = (MODELS[name].__doc__ or "").strip().splitlines()[0].rstrip(".")

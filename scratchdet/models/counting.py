@@ -1,18 +1,15 @@
 """What a network amounts to: parameters, multiply-adds, maps and priors. Nothing is computed."""
 
-import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from scratchdet.models.detector import Shape
-from scratchdet.models.published import PUBLISHED
-from scratchdet.models.zoo import MODELS, choices_of, create_model
+from scratchdet.models.published import PUBLISHED, Choices
+from scratchdet.models.zoo import choices_of, create_model, defaults_of
 from scratchdet.ops.priors import make_priors
-
-Choices = Mapping[str, object]
 
 
 class Amounts(NamedTuple):
@@ -72,12 +69,6 @@ def watched(network: nn.Module) -> list[int]:
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             layer.register_forward_hook(count)
     return counts
-
-
-def defaults_of(name: str) -> dict[str, object]:
-    """The value that each choice of a model has where none is given."""
-    parameters = inspect.signature(MODELS[name]).parameters
-    return {choice: parameters[choice].default for choice in choices_of(name)}
 
 
 def variants(name: str) -> Iterator[Choices]:

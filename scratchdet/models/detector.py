@@ -141,6 +141,8 @@ def check_images(images: object, channels: int) -> None:
 
 
 Shape = tuple[int, int, int]
+Neck = Callable[[list[int]], nn.Module]
+"""Makes a neck, given the channels of the backbone's maps."""
 
 
 def measure(module: nn.Module, shapes: Shape | list[Shape]) -> list[Shape]:
@@ -158,7 +160,7 @@ def measure(module: nn.Module, shapes: Shape | list[Shape]) -> list[Shape]:
 
 def build_detector(
     backbone: nn.Module,
-    neck: Callable[[list[int]], nn.Module],
+    neck: Neck,
     specs: Sequence[PriorSpec],
     *,
     input_size: tuple[int, int],

@@ -4,14 +4,14 @@ Shen et al., DSOD, ICCV 2017; its release (`model_libs.py`, `DSOD300_pascal.py`,
 and the sizes of the model files published with it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 from torch import nn
 
 from scratchdet.models.backbones.densenet import DenseNet
 from scratchdet.models.checkpointing import Checkpointing
-from scratchdet.models.detector import Detector, build_detector
+from scratchdet.models.detector import Detector, Neck, build_detector
 from scratchdet.models.layers import Norm
 from scratchdet.models.necks.dense import DensePrediction, L2Normalised, PlainPrediction
 from scratchdet.models.ssd import SSD300_RATIOS, Size, ssd512_priors
@@ -25,8 +25,6 @@ PLAIN_EXTRAS = ((512, 512), (128, 256), (128, 256), (128, 256))  # our guess, se
 
 # Fractions of the input: the first level's size and the second's, from which they grow linearly.
 PRIOR_SIZES = {"voc": (0.10, 0.20), "coco": (0.07, 0.15)}  # DSOD300_pascal.py, DSOD300_coco.py
-
-Neck = Callable[[list[int]], nn.Module]
 
 
 def released_steps(input_size: Size, released: int) -> tuple[float | None, ...]:

@@ -16,6 +16,10 @@ NOTES = f"{SCRATCHDET}, as quoted by reading notes of 2019-03-18 (CVPR2019 è®ºæ–
 RFFNET = f"{SCRATCHDET}, as quoted in the tables of RFFNet's README"
 
 
+Choices = Mapping[str, object]
+"""Of a model: what it is built with, as far as that differs from its defaults."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Published:
     """One published mean average precision."""
@@ -27,7 +31,7 @@ class Published:
     trained_on: str
     """07+12: train and val of both years; 07++12: and the test images of 2007."""
     source: str
-    choices: Mapping[str, object] = field(default_factory=dict)
+    choices: Choices = field(default_factory=dict)
     """Of the model, where they are not its defaults."""
     remark: str = ""
 
@@ -136,6 +140,12 @@ PUBLISHED: dict[str, tuple[Published, ...]] = {
 }
 
 
-def published(name: str, choices: Mapping[str, object]) -> tuple[Published, ...]:
+def published(name: str, choices: Choices) -> tuple[Published, ...]:
     """The figures for a model with these choices that differ from its defaults; maybe none."""
     return tuple(one for one in PUBLISHED.get(name, ()) if one.choices == choices)
+
+
+def first_mark(name: str, choices: Choices) -> str:
+    """The figure that stands in a table for a model with these choices; "-" for none."""
+    figures = published(name, choices)
+    return figures[0].mark if figures else "-"

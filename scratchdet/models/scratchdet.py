@@ -4,14 +4,14 @@ Zhu et al., ScratchDet, CVPR 2019, section 3.2. `variant` "paper" is the network
 it; "caffe" and "mmdet" are the two that the authors released.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 from torch import nn
 
 from scratchdet.models.backbones.released_resnet import CaffeRootResNet, MmdetRootResNet
 from scratchdet.models.backbones.resnet import RootResNet
-from scratchdet.models.detector import Detector, build_detector
+from scratchdet.models.detector import Detector, Neck, build_detector
 from scratchdet.models.layers import Norm
 from scratchdet.models.necks.extras import (
     SSD300_EXTRAS,
@@ -31,7 +31,6 @@ EXTRA_WIDTH = 128  # of Root-ResNet-34's residual extra levels; ScratchDet, sect
 
 
 Variant = Literal["paper", "caffe", "mmdet"]
-Neck = Callable[[list[int]], nn.Module]
 
 
 def _root_resnet18(

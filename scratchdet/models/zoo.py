@@ -58,6 +58,12 @@ def choices_of(name: str) -> dict[str, tuple[str, ...]]:
     }
 
 
+def defaults_of(name: str) -> dict[str, object]:
+    """The value that each choice of a model has where none is given."""
+    parameters = inspect.signature(MODELS[name]).parameters
+    return {choice: parameters[choice].default for choice in choices_of(name)}
+
+
 def create_model(
     name: str,
     num_classes: int = 20,
@@ -87,12 +93,15 @@ def create_model(
     if not (channels := _whole(in_channels)):
         raise ValueError(f"in_channels is {in_channels!r}: one channel at least, as a whole number")
     detector = MODELS[name](num_classes=count, in_channels=channels, **choices)
-    parameters = inspect.signature(MODELS[name]).parameters
-    # Also what was not chosen: a saved model stays what it is where a later default is another.
-    defaults = {choice: parameters[choice].default for choice in choices_of(name)}
     if classes is not None:
         detector.classes = tuple(classes)
-    detector.built_as = {"name": name, "in_channels": channels, **defaults, **choices}
+    # Also what was not chosen: a saved model stays what it is where a later default is another.
+    detector.built_as = {
+        "name": name,
+        "in_channels": channels,
+        **defaults_of(name),
+        **choices,
+    }
     return detector
 
 

@@ -1,6 +1,5 @@
 """From a recipe's values to the objects that the loop works with."""
 
-import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from functools import partial
@@ -15,7 +14,7 @@ from scratchdet.data.augment import PRESETS
 from scratchdet.data.dataset import TrainingSamples
 from scratchdet.data.loader import Batch, default_workers, make_batches
 from scratchdet.models.detector import Detector
-from scratchdet.models.zoo import MODELS, choices_of, create_model
+from scratchdet.models.zoo import MODELS, choices_of, create_model, defaults_of
 from scratchdet.ops.losses import MultiBoxLoss
 from scratchdet.recipe import ModelRecipe, OptimRecipe, Recipe, RecipeError, differing
 from scratchdet.train.checkpoint import Progress, load_checkpoint
@@ -90,10 +89,8 @@ def describe_network(recipe: ModelRecipe) -> str:
 
 def without_defaults(name: str, choices: Mapping[str, str]) -> dict[str, str]:
     """The choices of a network that are not what it is without them."""
-    parameters = inspect.signature(MODELS[name]).parameters
-    return {
-        choice: value for choice, value in choices.items() if value != parameters[choice].default
-    }
+    defaults = defaults_of(name)
+    return {choice: value for choice, value in choices.items() if value != defaults[choice]}
 
 
 def _choices(recipe: ModelRecipe) -> dict[str, Any]:

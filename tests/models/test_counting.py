@@ -7,12 +7,11 @@ from torch import nn
 from scratchdet.models.counting import (
     amounts,
     count_parameters,
-    defaults_of,
     variants,
     watched,
 )
 from scratchdet.models.detector import measure
-from scratchdet.models.zoo import MODELS, choices_of, create_model
+from scratchdet.models.zoo import MODELS, choices_of, create_model, defaults_of
 
 
 def macs_of(network: nn.Module, shape: tuple[int, int, int]) -> int:

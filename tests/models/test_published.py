@@ -12,9 +12,9 @@ import pytest
 import torch
 from torch import nn
 
-from scratchdet.models.counting import Amounts, amounts, defaults_of, variants
+from scratchdet.models.counting import Amounts, amounts, variants
 from scratchdet.models.published import PUBLISHED, published
-from scratchdet.models.zoo import MODELS, choices_of, create_model
+from scratchdet.models.zoo import MODELS, choices_of, create_model, defaults_of
 
 near = partial(pytest.approx, rel=0.005)  # where only a rounded figure is published
 
