@@ -15,7 +15,8 @@ from tyro.conf import Positional
 from scratchdet.cli_import import import_caffe
 from scratchdet.cli_models import models
 from scratchdet.cli_train import RUNS, description, say_what_is_where, train
-from scratchdet.recipe import differing, from_toml, to_toml
+from scratchdet.recipe import differing
+from scratchdet.recipe_toml import from_toml, to_toml
 from scratchdet.recipes import RECIPES, load_recipe
 from scratchdet.terminal import progress_bar, say
 

@@ -17,7 +17,8 @@ from tyro.constructors import (
     PrimitiveTypeInfo,
 )
 
-from scratchdet.recipe import Recipe, RecipeError, differing, from_toml
+from scratchdet.recipe import Recipe, RecipeError, differing
+from scratchdet.recipe_toml import from_toml
 from scratchdet.recipes import choose_recipe, load_recipe
 from scratchdet.terminal import say
 

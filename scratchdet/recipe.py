@@ -1,20 +1,13 @@
-"""What a run is: frozen values in five groups, strict TOML in and out.
+"""What a run is: frozen values in five groups. `recipe_toml.py` writes and reads them.
 
-A recipe file is a short TOML: `base = "scratchdet300_r34"` and what differs. The `recipe.toml` of a
-run is complete and repeats it. Nothing here imports torch: recipes are listed in an instant.
+Nothing here imports torch: recipes are listed in an instant.
 """
 
-import tomllib
-import types
-import typing
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass, replace
-from pathlib import Path
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
-import tomli_w
-
-from scratchdet.files import write_text
+Norm = Literal["auto", "batch", "sync_batch", "group", "group_ws", "none"]
 
 
 class RecipeError(ValueError):
@@ -29,10 +22,11 @@ class ModelRecipe:
     """One of `scratchdet models`."""
     input_size: tuple[int, int] = (160, 160)
     """Height and width, in pixels, that images are resized to."""
-    norm_backbone: Literal["batch", "group", "none"] = "batch"
-    """Normalisation in the backbone and the extra layers."""
-    norm_head: Literal["batch", "group", "none"] = "batch"
-    """Normalisation of the outputs of the predictors."""
+    norm_backbone: Norm = "batch"
+    """Normalisation in the backbone and the extra layers. group_ws: group, with standardised
+    weights; sync_batch: batch, over all devices; auto: by the images each device has at a time."""
+    norm_head: Norm = "batch"
+    """Normalisation of the outputs of the predictors; see `norm_backbone`."""
     choices: dict[str, str] = field(default_factory=dict)
     """What else can be chosen of the network: variant, stem, backbone, ..."""
     init: str = ""
@@ -60,10 +54,28 @@ class DataRecipe:
     ignored: Literal["object", "neutral"] = "neutral"
     """VOC `difficult` and COCO `crowd` in training: learned as objects, or neither object nor
     background."""
+    files: str = ""
+    """Several files that are one image, channel after channel, named by the stem of its annotation:
+    "{stem}_temp.jpg,{stem}_test.jpg". Empty: one file is one image."""
     augment: str = "ssd"
-    """Preset of `scratchdet.data.augment.PRESETS`."""
+    """Preset of `scratchdet.data.augment.PRESETS`; "auto": by the number of steps."""
+    mosaic: float = 0.0
+    """Probability that a training image is put together from four."""
+    copy_paste: float = 0.0
+    """Probability that objects of another image are pasted into a training image."""
+    repeat_below: float = 0.0
+    """Classes that are in a smaller share of the images than this are seen more often (repeat
+    factor sampling); 0: every image equally often."""
     batch: int = 32
-    """Images per step."""
+    """Images per step, of all devices together; 0 (--batch auto): as many as fit the memory."""
+    accumulate: int = 1
+    """Parts that a device works its images of a step off in: less memory, the same step. BatchNorm
+    sees one part at a time."""
+    cache: Literal["auto", "ram", "off"] = "auto"
+    """Decoded images kept in memory; "auto": if all of them fit into half of what is free."""
+    bad_images: float = 0.01
+    """Share of the images that may turn out unreadable during training before it stops; each is
+    replaced by another one and listed."""
     workers: int = -1
     """Processes that read and augment; 0: in the training process; -1: one beside training on a
     CPU, one per core (up to 16) with a GPU."""
@@ -74,7 +86,9 @@ class OptimRecipe:
     """Loss and optimiser: SGD with momentum."""
 
     lr: float = 0.05
-    """Learning rate at its highest."""
+    """Learning rate at its highest, for `reference_batch` images a step."""
+    reference_batch: int = 0
+    """`lr` is scaled by `data.batch` over this (linearly); 0: it is taken as it stands."""
     momentum: float = 0.9
     """Of SGD."""
     weight_decay: float = 5e-4
@@ -82,7 +96,8 @@ class OptimRecipe:
     clip_norm: float = 0.0
     """Largest L2 norm of the gradient; 0: not clipped."""
     ema: float = 0.0
-    """Decay per step of the averaged weights that are evaluated and saved; 0: none."""
+    """Decay per step of the averaged weights that are evaluated and saved; 0: none; -1: by the
+    number of steps."""
     match_iou: float = 0.5
     """A prior learns an object that it overlaps by this IoU."""
     mining: Literal["image", "minimum"] = "minimum"
@@ -101,7 +116,7 @@ class ScheduleRecipe:
     steps: int = 2000
     """Length of the training."""
     warmup_steps: int = 100
-    """The learning rate rises linearly from zero."""
+    """The learning rate rises linearly from zero; -1: by the number of steps."""
     shape: Literal["drops", "cosine"] = "cosine"
     """Afterwards it drops at the steps of `drops`, or falls to zero as half a cosine."""
     drops: tuple[int, ...] = ()
@@ -112,6 +127,11 @@ class ScheduleRecipe:
     """Evaluation on the validation split; 0: only at the end."""
     checkpoint_every: int = 500
     """A checkpoint to resume from; one is also written on Ctrl-C, SIGTERM and at the end."""
+    keep_every: int = 0
+    """A model that is kept, beside the last and the best: `steps/STEP.safetensors`; 0: none."""
+    precise_bn: int = 0
+    """Batches that the statistics of BatchNorm are measured on anew for the final model; 0: those
+    gathered in training."""
     log_every: int = 10
     """A line of `log.jsonl`."""
 
@@ -128,6 +148,8 @@ class RunRecipe:
     """Of the convolutions; "auto": bf16 where the device computes it natively. Loss is in fp32."""
     channels_last: bool = True
     """Memory format of the network."""
+    compile: bool = False
+    """The network is compiled (torch.compile): minutes at the start, faster steps on a GPU."""
     threads: int = 0
     """CPU threads of the training process; 0: all cores."""
     protocol: Literal["voc", "voc07", "coco"] = "voc"
@@ -146,7 +168,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         positive = {
-            "data.batch": self.data.batch,
+            "data.accumulate": self.data.accumulate,
             "optim.lr": self.optim.lr,
             "schedule.steps": self.schedule.steps,
             "schedule.log_every": self.schedule.log_every,
@@ -158,7 +180,12 @@ class Recipe:
             "optim.weight_decay": self.optim.weight_decay,
             "optim.clip_norm": self.optim.clip_norm,
             "optim.min_negatives": self.optim.min_negatives,
-            "schedule.warmup_steps": self.schedule.warmup_steps,
+            "optim.reference_batch": self.optim.reference_batch,
+            "data.batch": self.data.batch,
+            "data.repeat_below": self.data.repeat_below,
+            "schedule.warmup_steps + 1": self.schedule.warmup_steps + 1,
+            "schedule.keep_every": self.schedule.keep_every,
+            "schedule.precise_bn": self.schedule.precise_bn,
             "schedule.evaluate_every": self.schedule.evaluate_every,
             "schedule.checkpoint_every": self.schedule.checkpoint_every,
             "run.seed": self.run.seed,
@@ -166,7 +193,7 @@ class Recipe:
             "data.workers + 1": self.data.workers + 1,
         }
         shares = {
-            "optim.ema": self.optim.ema,
+            "optim.ema": 0.0 if self.optim.ema == -1 else self.optim.ema,
             "optim.momentum": self.optim.momentum,
             "data.hold_out": self.data.hold_out,
         }
@@ -180,6 +207,13 @@ class Recipe:
         for name, share in shares.items():
             if not 0 <= share < 1:
                 raise RecipeError(f"{name} is {share}; it must be from 0 to less than 1")
+        for name, probability in {
+            "data.mosaic": self.data.mosaic,
+            "data.copy_paste": self.data.copy_paste,
+            "data.bad_images": self.data.bad_images,
+        }.items():
+            if not 0 <= probability <= 1:
+                raise RecipeError(f"{name} is {probability}; it must be from 0 to 1")
         if not 0 < self.optim.match_iou <= 1:
             raise RecipeError(f"optim.match_iou is {self.optim.match_iou}; it must be in (0, 1]")
 
@@ -188,87 +222,3 @@ def differing(recipe: Recipe, **groups: Mapping[str, object]) -> Recipe:
     """`recipe` with some values of some groups replaced: `differing(r, optim={"lr": 0.02})`."""
     changed = {name: replace(getattr(recipe, name), **values) for name, values in groups.items()}
     return replace(recipe, **changed)
-
-
-def to_toml(recipe: Recipe) -> str:
-    """Every value of the recipe, as TOML that `from_toml` reads back to an equal one."""
-    groups = {
-        group.name: {
-            entry.name: getattr(getattr(recipe, group.name), entry.name)
-            for entry in fields(getattr(recipe, group.name))
-        }
-        for group in fields(recipe)
-    }
-    return tomli_w.dumps(groups)
-
-
-def save_recipe(recipe: Recipe, path: Path) -> None:
-    """Writes `to_toml(recipe)`, completely or not at all."""
-    write_text(path, to_toml(recipe))
-
-
-def from_toml(text: str, *, source: str, bases: Mapping[str, Recipe]) -> Recipe:
-    """The recipe that `text` describes: the values of its `base` (or the defaults), and its own.
-
-    Raises RecipeError, naming `source`, for what is not TOML, an unknown base, group or key, or a
-    value of the wrong type; the message lists what is allowed.
-    """
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{source} is not TOML: {error}") from error
-    base = document.pop("base", None)
-    if base is not None and base not in list(bases):  # it may be anything, even unhashable
-        raise RecipeError(f"{source}: base {base!r} is not known; there are {', '.join(bases)}")
-    recipe = Recipe() if base is None else bases[base]
-    try:
-        return _merge(recipe, document, where="")
-    except RecipeError as error:
-        raise RecipeError(f"{source}: {error}") from error
-
-
-def _merge(values: Any, document: Mapping[str, object], *, where: str) -> Any:
-    """`values` (a dataclass) with the entries of `document`, checked against its annotations."""
-    hints = typing.get_type_hints(type(values))
-    changed = {}
-    for key, given in document.items():
-        name = f"{where}{key}"
-        if key not in hints:
-            raise RecipeError(f"{name} is not a setting; there are {', '.join(hints)}")
-        if is_dataclass(hints[key]):
-            if not isinstance(given, dict):
-                raise RecipeError(f"{name} is a group: write [{name}] and its settings below")
-            changed[key] = _merge(getattr(values, key), given, where=f"{name}.")
-        else:
-            changed[key] = _checked(given, hints[key], name)
-    return replace(values, **changed)
-
-
-def _checked(given: object, hint: Any, name: str) -> object:
-    """`given` as the type that the annotation asks for."""
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin is Literal:
-        if given not in arguments:
-            raise RecipeError(f"{name} is {given!r}; choose from {', '.join(map(repr, arguments))}")
-        return given
-    if origin is tuple:
-        if not isinstance(given, list | tuple):
-            raise RecipeError(f"{name} is {given!r}; it must be a list")
-        kinds = [arguments[0]] * len(given) if arguments[-1] is Ellipsis else list(arguments)
-        if len(kinds) != len(given):
-            raise RecipeError(f"{name} has {len(given)} values; it must have {len(kinds)}")
-        return tuple(_checked(one, kind, name) for one, kind in zip(given, kinds, strict=True))
-    if origin is dict:
-        if not isinstance(given, dict):
-            raise RecipeError(f"{name} is {given!r}; write [{name}] and a line for each below")
-        return {key: _checked(one, arguments[1], f"{name}.{key}") for key, one in given.items()}
-    if hint is float and type(given) is int:
-        return float(given)
-    if type(given) is not hint:
-        kind = (
-            hint.__name__
-            if isinstance(hint, type) and not isinstance(hint, types.GenericAlias)
-            else hint
-        )
-        raise RecipeError(f"{name} is {given!r}; it must be of type {kind}")
-    return given

@@ -15,7 +15,8 @@ import pytest
 
 from scratchdet.cli import COMMANDS, main
 from scratchdet.data.voc_write import write_voc
-from scratchdet.recipe import differing, from_toml, save_recipe
+from scratchdet.recipe import differing
+from scratchdet.recipe_toml import from_toml, save_recipe
 from scratchdet.recipes import RECIPES, load_recipe
 from scratchdet.train import loop
 

@@ -6,7 +6,8 @@ from scratchdet.cli import main
 from scratchdet.data.voc_write import write_voc
 from scratchdet.models.saved import load_model, save_model
 from scratchdet.models.zoo import create_model
-from scratchdet.recipe import differing, save_recipe
+from scratchdet.recipe import differing
+from scratchdet.recipe_toml import save_recipe
 from scratchdet.recipes import RECIPES
 from scratchdet.train import loop
 

@@ -12,11 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import scratchdet.recipe
-from scratchdet.recipe import Recipe, RecipeError, differing, from_toml, save_recipe, to_toml
+from scratchdet.recipe import Recipe, RecipeError, differing
+from scratchdet.recipe_toml import from_toml, save_recipe, to_toml
 
-SHARES = {"ema", "momentum", "hold_out", "match_iou"}
+SHARES = {"ema", "momentum", "hold_out", "match_iou", "mosaic", "copy_paste", "bad_images"}
 LARGER_THAN_ZERO = {
-    "batch",
+    "accumulate",
     "lr",
     "steps",
     "log_every",
@@ -127,7 +128,7 @@ def test_whole_numbers_are_taken_for_fractions():
         ("base = 3", r"base 3 is not known; there are mine"),
         ('base = ["mine"]', r"base \['mine'\] is not known; there are mine"),
         ("[optimiser]\nlr = 1", r"optimiser is not a setting; there are model, data, optim"),
-        ("[optim]\nrate = 1", r"optim\.rate is not a setting; there are lr, momentum"),
+        ("[optim]\nrate = 1", r"optim\.rate is not a setting; there are lr, reference_batch"),
         ("lr = 1", r"lr is not a setting; there are model, data"),
         ("optim = 1", r"optim is a group: write \[optim\]"),
         ("[optim.lr]\nx = 1", r"optim\.lr is \{'x': 1\}; it must be of type float"),
@@ -139,9 +140,9 @@ def test_whole_numbers_are_taken_for_fractions():
         ("[data]\npath = 1", r"data\.path is 1; it must be of type str"),
         (
             "[model]\nnorm_head = 'layer'",
-            r"model\.norm_head is 'layer'; choose from 'batch', 'group', 'none'",
+            r"model\.norm_head is 'layer'; choose from 'auto', 'batch', 'sync_batch'",
         ),
-        ("[model]\nnorm_head = ['batch']", r"choose from 'batch', 'group', 'none'"),
+        ("[model]\nnorm_head = ['batch']", r"choose from 'auto', 'batch', 'sync_batch'"),
         ("[model]\nchoices = 'caffe'", r"model\.choices is 'caffe'; write \[model\.choices\] and"),
         ("[model.choices]\nvariant = 1", r"model\.choices\.variant is 1; it must be of type str"),
         ("[model]\ninput_size = 300", r"model\.input_size is 300; it must be a list"),
@@ -162,8 +163,8 @@ def test_what_is_wrong_is_said_with_what_is_allowed(text, expected):
 
 
 def test_a_value_out_of_range_is_refused_from_python_too():
-    with pytest.raises(RecipeError, match=r"data\.batch is 0"):
-        differing(Recipe(), data={"batch": 0})
+    with pytest.raises(RecipeError, match=r"data\.batch is -1"):
+        differing(Recipe(), data={"batch": -1})
     with pytest.raises(RecipeError, match=r"optim\.ema is nan"):
         differing(Recipe(), optim={"ema": math.nan})
 

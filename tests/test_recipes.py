@@ -8,7 +8,8 @@ import torch
 
 from scratchdet.data.augment import PRESETS
 from scratchdet.models.zoo import create_model
-from scratchdet.recipe import Recipe, RecipeError, from_toml, to_toml
+from scratchdet.recipe import Recipe, RecipeError
+from scratchdet.recipe_toml import from_toml, to_toml
 from scratchdet.recipes import (
     FEW_IMAGES,
     MANY_IMAGES,

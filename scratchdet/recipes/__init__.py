@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from scratchdet.recipe import Recipe, RecipeError, from_toml
+from scratchdet.recipe import Recipe, RecipeError
+from scratchdet.recipe_toml import from_toml
 from scratchdet.recipes import nano, scratchdet, ssd
 
 RECIPES: dict[str, Callable[[], Recipe]] = {

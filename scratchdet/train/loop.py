@@ -10,7 +10,8 @@ from torch import Tensor
 
 from scratchdet.data.loader import Batch
 from scratchdet.ops.losses import Losses
-from scratchdet.recipe import Recipe, differing, save_recipe
+from scratchdet.recipe import Recipe, differing
+from scratchdet.recipe_toml import save_recipe
 from scratchdet.terminal import say
 from scratchdet.train.checkpoint import Progress, save_checkpoint
 from scratchdet.train.device import AUTOCAST, describe_device, use_threads

@@ -20,7 +20,8 @@ from scratchdet.files import write_text
 from scratchdet.models.detector import Detector
 from scratchdet.models.saved import find_model, load_model, save_model
 from scratchdet.ops.losses import Losses
-from scratchdet.recipe import Recipe, to_toml
+from scratchdet.recipe import Recipe
+from scratchdet.recipe_toml import to_toml
 from scratchdet.structures import DetectionData
 from scratchdet.terminal import say
 from scratchdet.train.checkpoint import Progress

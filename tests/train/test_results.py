@@ -17,7 +17,8 @@ from scratchdet.data.voc_write import write_voc
 from scratchdet.evaluation.metrics import Metrics
 from scratchdet.models.saved import read_metadata
 from scratchdet.ops.losses import Losses
-from scratchdet.recipe import differing, from_toml
+from scratchdet.recipe import differing
+from scratchdet.recipe_toml import from_toml
 from scratchdet.structures import Targets
 from scratchdet.train.log import read_log
 from scratchdet.train.loop import train

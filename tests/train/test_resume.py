@@ -20,7 +20,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from scratchdet.data.voc_write import write_voc
-from scratchdet.recipe import differing, save_recipe
+from scratchdet.recipe import differing
+from scratchdet.recipe_toml import save_recipe
 from scratchdet.train import loop
 from scratchdet.train.log import read_log
 
