@@ -8,6 +8,9 @@ from scratchdet.data.augment import Augmentation, augment
 from scratchdet.data.images import read_image
 from scratchdet.structures import DetectionData, Sample
 
+Key = tuple[int, int]
+"""Epoch (or the number of a pass within it) and index of an image."""
+
 
 def random_for(seed: int, *keys: int) -> np.random.Generator:
     """A generator of its own for every key, whatever was drawn before and in which process."""
@@ -33,7 +36,7 @@ class TrainingSamples:
     def __len__(self) -> int:
         return len(self.data)
 
-    def __getitem__(self, key: tuple[int, int]) -> Sample:
+    def __getitem__(self, key: Key) -> Sample:
         epoch, index = key
         record = self.data[index]
         image = read_image(record.path, channels=self.channels, annotated_size=record.size)

@@ -1,4 +1,4 @@
-"""Batches for training: an endless, seeded stream of images that can be entered at any step."""
+"""Batches for training: the images of every step, read ahead by worker processes."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -10,11 +10,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from scratchdet.data.dataset import TrainingSamples, random_for
+from scratchdet.data.dataset import Key, TrainingSamples
+from scratchdet.data.order import SampleOrder
 from scratchdet.structures import Sample, Targets
-
-Key = tuple[int, int]
-ORDER = 0x0D0E  # keeps the stream of orders apart from those of the samples
 
 
 class Batch(NamedTuple):
@@ -24,36 +22,7 @@ class Batch(NamedTuple):
     """(B, H, W, C) uint8."""
     targets: Targets
     keys: tuple[Key, ...]
-    """(epoch, index) of every image."""
-
-
-class SampleOrder:
-    """For every step from `start` to `stop` the (epoch, index) of its images.
-
-    The data set is walked through in a new order every epoch, and batches run on over the end of
-    it: every batch is full, and every image is seen equally often. Depends on the step alone, so a
-    resumed run continues exactly where it was.
-    """
-
-    def __init__(self, images: int, *, batch: int, seed: int, start: int, stop: int) -> None:
-        if images < 1:
-            raise ValueError("no image to train on")
-        self.images, self.batch, self.seed = images, batch, seed
-        self.start, self.stop = start, stop
-
-    def __len__(self) -> int:
-        return self.stop - self.start
-
-    def __iter__(self) -> Iterator[list[Key]]:
-        epoch, order = -1, np.empty(0, np.int64)
-        for step in range(self.start, self.stop):
-            keys = []
-            for position in range(step * self.batch, (step + 1) * self.batch):
-                if position // self.images != epoch:
-                    epoch = position // self.images
-                    order = random_for(self.seed, ORDER, epoch).permutation(self.images)
-                keys.append((epoch, int(order[position % self.images])))
-            yield keys
+    """(pass, index) of every image, see `SampleOrder`."""
 
 
 def collate(samples: Sequence[Sample]) -> tuple[Tensor, Targets]:
@@ -72,10 +41,9 @@ def collate(samples: Sequence[Sample]) -> tuple[Tensor, Targets]:
 
 
 def make_batches(
-    samples: TrainingSamples, *, batch: int, start: int, stop: int, workers: int, pin: bool
+    samples: TrainingSamples, *, order: SampleOrder, workers: int, pin: bool
 ) -> Iterator[Batch]:
-    """The batch of every step from `start` to `stop`; the same whatever the number of workers."""
-    order = SampleOrder(len(samples), batch=batch, seed=samples.seed, start=start, stop=stop)
+    """The batch of every step of `order`; the same whatever the number of workers."""
     loader: DataLoader[tuple[Tensor, Targets]] = DataLoader(
         samples,  # type: ignore[arg-type]  # indexed by (epoch, index), as the order asks
         batch_sampler=order,

@@ -13,6 +13,7 @@ import torch
 from scratchdet.data.augment import PRESETS
 from scratchdet.data.dataset import TrainingSamples
 from scratchdet.data.loader import Batch, default_workers, make_batches
+from scratchdet.data.order import SampleOrder
 from scratchdet.models.detector import Detector
 from scratchdet.models.zoo import MODELS, choices_of, create_model, defaults_of
 from scratchdet.ops.losses import MultiBoxLoss
@@ -28,6 +29,8 @@ class Training(NamedTuple):
     """What changes while training."""
 
     detector: Detector
+    network: nn.Module
+    """The detector as it is called in training: with its ranks, compiled."""
     ema: AveragedWeights
     optimiser: torch.optim.SGD
     scaler: torch.amp.GradScaler
@@ -43,13 +46,19 @@ def check_names(recipe: Recipe) -> None:
             raise RecipeError(f"{kind} is {name!r}; choose from {', '.join(known)}")
 
 
-def resolve(recipe: Recipe) -> Recipe:
+def resolve(recipe: Recipe, *, ranks: Ranks) -> Recipe:
     """The recipe with every "auto" replaced by what it means on this machine.
 
     Its names exist, see `check_names`. Raises RecipeError for what else cannot be: before any image
     is read, not hours later.
     """
     plan(recipe.model)
+    apiece = ranks.size * recipe.data.accumulate
+    if recipe.data.batch % apiece:
+        raise RecipeError(
+            f"data.batch {recipe.data.batch} cannot be shared by {ranks.size} processes, each in "
+            f"{recipe.data.accumulate} parts (data.accumulate): take a multiple of {apiece}"
+        )
     if recipe.run.protocol == "coco" and find_spec("faster_coco_eval") is None:
         raise RecipeError("run.protocol coco needs one more package: pip install scratchdet[coco]")
     device = choose_device(recipe.run.device)
@@ -135,8 +144,10 @@ def build(recipe: Recipe, prepared: Prepared, device: torch.device) -> Training:
     detector.std = torch.from_numpy(prepared.std).float()
     memory = torch.channels_last if recipe.run.channels_last else torch.contiguous_format
     detector = detector.to(device).to(memory_format=memory)
+    network = parallel(detector, device)
     return Training(
         detector,
+        cast(nn.Module, torch.compile(network)) if recipe.run.compile else network,
         AveragedWeights(detector, recipe.optim.ema),
         make_sgd(
             detector,
@@ -184,13 +195,19 @@ def make_schedule(recipe: Recipe) -> Callable[[int], float]:
     schedule = recipe.schedule
     return partial(
         learning_rate,
-        highest=recipe.optim.lr,
+        highest=scaled_rate(recipe),
         steps=schedule.steps,
         warmup_steps=schedule.warmup_steps,
         shape=schedule.shape,
         drops=schedule.drops,
         drop_factor=schedule.drop_factor,
     )
+
+
+def scaled_rate(recipe: Recipe) -> float:
+    """The highest learning rate, for the batch that the recipe has (Goyal et al. 2017)."""
+    scale = recipe.data.batch / recipe.optim.reference_batch if recipe.optim.reference_batch else 1
+    return recipe.optim.lr * scale
 
 
 def zero_of(detector: Detector) -> np.ndarray:
@@ -200,20 +217,28 @@ def zero_of(detector: Detector) -> np.ndarray:
 
 
 def batches_from(
-    recipe: Recipe, prepared: Prepared, *, fill: np.ndarray, start: int
+    recipe: Recipe, prepared: Prepared, *, fill: np.ndarray, start: int, ranks: Ranks
 ) -> Iterator[Batch]:
-    """The batches of all steps from `start`; `fill`: the colour around an image made smaller."""
+    """This rank's share of the batches of all steps from `start`.
+
+    fill: the colour around an image made smaller.
+    """
     samples = TrainingSamples(
         prepared.train,
         PRESETS[recipe.data.augment](recipe.model.input_size, fill),
         channels=prepared.channels,
         seed=recipe.run.seed,
     )
-    return make_batches(
-        samples,
+    order = SampleOrder(
+        len(samples),
         batch=recipe.data.batch,
+        seed=recipe.run.seed,
         start=start,
         stop=recipe.schedule.steps,
+    )
+    return make_batches(
+        samples,
+        order=order,
         workers=recipe.data.workers,
         pin=recipe.run.device != "cpu",
     )

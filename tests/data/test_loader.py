@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from scratchdet.data.augment import PRESETS
 from scratchdet.data.dataset import TrainingSamples
 from scratchdet.data.formats import read_data
-from scratchdet.data.loader import SampleOrder, collate, default_workers, make_batches
+from scratchdet.data.loader import collate, default_workers, make_batches
+from scratchdet.data.order import SampleOrder
 from scratchdet.data.voc_write import write_voc
 from scratchdet.structures import DataError, Sample
 
@@ -25,9 +26,8 @@ def samples(tmp_path_factory, scenes):
 
 
 def batches(samples, *, start=0, stop=6, workers=0, batch=3):
-    return list(
-        make_batches(samples, batch=batch, start=start, stop=stop, workers=workers, pin=False)
-    )
+    order = SampleOrder(len(samples), batch=batch, seed=samples.seed, start=start, stop=stop)
+    return list(make_batches(samples, order=order, workers=workers, pin=False))
 
 
 def assert_same(one, two):
