@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-Norm = Literal["none", "batch", "group"]
+Norm = Literal["none", "batch", "sync_batch", "group", "group_ws"]
 Initial = Literal["xavier", "he", "own"]
 
 CHANNELS_PER_GROUP = 16  # Wu and He, Group Normalization, ECCV 2018, table 3
@@ -28,7 +28,9 @@ def make_norm(
     """
     if norm == "batch":
         return nn.BatchNorm2d(channels, eps=eps)
-    if norm == "group":
+    if norm == "sync_batch":
+        return nn.SyncBatchNorm(channels, eps=eps)
+    if norm in ("group", "group_ws"):
         wanted = groups or max(1, channels // CHANNELS_PER_GROUP)
         return nn.GroupNorm(gcd(wanted, channels), channels, eps=eps)
     if norm == "none":
