@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torchvision.ops import box_convert
 
 from scratchdet.ops.boxes import normalise
 from scratchdet.ops.coding import encode
@@ -55,15 +56,19 @@ class MultiBoxLoss:
         self.negatives_per_positive = negatives_per_positive
         self.min_negatives = min_negatives if mining == "minimum" else 0
 
-    def __call__(self, raw: Raw, targets: Targets) -> Losses:
-        boxes_norm = normalise(targets.boxes, self.input_size)
-        matches = match(
-            boxes_norm,
-            real=targets.labels >= 0,
-            ignore=targets.ignore,
-            priors=self.priors,
-            threshold=self.threshold,
-        )
+    def count(self, targets: Targets) -> Float[Tensor, " 2"]:
+        """What the two terms of a batch are divided by, if not less than 1.
+
+        For a batch worked off in parts, or by several processes: add the counts up first.
+        """
+        return self._assign(targets).counts
+
+    def __call__(
+        self, raw: Raw, targets: Targets, divisors: Float[Tensor, " 2"] | None = None
+    ) -> Losses:
+        """divisors: see `count`; those of these targets if nothing else is given."""
+        boxes_norm, matches, quota, counts = self._assign(targets)
+        divisors = counts.clamp(min=1.0) if divisors is None else divisors
         positive = matches >= 0
         logits, offsets = raw.logits.float(), raw.offsets.float()
 
@@ -73,17 +78,53 @@ class MultiBoxLoss:
             classes = torch.where(positive, targets.labels.gather(1, rows) + 1, 0)
         cross_entropy = F.cross_entropy(logits.flatten(0, 1), classes.flatten(), reduction="none")
         cross_entropy = cross_entropy.view_as(matches)
-
-        quota = (positive.sum(1) * self.negatives_per_positive).clamp(min=self.min_negatives)
         hard = hardest(cross_entropy.detach(), among=matches == BACKGROUND, count=quota.long())
-        weight = (quota / self.negatives_per_positive).sum().clamp(min=1.0)
-
-        image, prior = positive.nonzero(as_tuple=True)
-        wanted = encode(boxes_norm[image, rows[image, prior]], self.priors[prior])
-        localisation = F.smooth_l1_loss(offsets[image, prior], wanted, reduction="sum")
         classification = torch.where(positive | hard, cross_entropy, 0.0).sum()
-        matched = positive.sum()
-        return Losses(classification / weight, localisation / matched.clamp(min=1), matched)
+
+        localisation = self._localisation(offsets, boxes_norm, rows, positive).sum()
+        return Losses(classification / divisors[0], localisation / divisors[1], positive.sum())
+
+    def _localisation(
+        self, offsets: Tensor, boxes_norm: Tensor, rows: Tensor, positive: Tensor
+    ) -> Tensor:
+        """(B, P, 4), zero where nothing is matched. All priors are computed: picking out those that
+        are matched would make a GPU wait for their number."""
+        if not boxes_norm.shape[1]:
+            return offsets * 0.0
+        priors = self.priors.expand_as(offsets)
+        matched = boxes_norm.gather(1, rows[..., None].expand_as(offsets))
+        # The others are encoded as themselves: rows of padding have no size to take a logarithm of.
+        boxes = torch.where(positive[..., None], matched, box_convert(priors, "cxcywh", "xyxy"))
+        wanted = encode(boxes.flatten(0, 1), priors.flatten(0, 1)).view_as(offsets)
+        losses = F.smooth_l1_loss(offsets, wanted, reduction="none")
+        return torch.where(positive[..., None], losses, 0.0)
+
+    def _assign(self, targets: Targets) -> "_Assigned":
+        boxes_norm = normalise(targets.boxes, self.input_size)
+        matches = match(
+            boxes_norm,
+            real=targets.labels >= 0,
+            ignore=targets.ignore,
+            priors=self.priors,
+            threshold=self.threshold,
+        )
+        matched = (matches >= 0).sum(1)
+        quota = (matched * self.negatives_per_positive).clamp(min=self.min_negatives)
+        counts = torch.stack([(quota / self.negatives_per_positive).sum(), matched.sum()])
+        return _Assigned(boxes_norm, matches, quota, counts)
+
+
+class _Assigned(NamedTuple):
+    """What the priors of a batch have to learn."""
+
+    boxes_norm: Tensor
+    """(B, G, 4)"""
+    matches: Tensor
+    """(B, P), see `match`."""
+    quota: Tensor
+    """(B,) hard negatives wanted of each image."""
+    counts: Tensor
+    """(2,) see `MultiBoxLoss.count`."""
 
 
 def hardest(

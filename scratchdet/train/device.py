@@ -35,9 +35,12 @@ def choose_precision(wanted: Precision, device: torch.device) -> Literal["fp32",
     return "bf16" if native else "fp32"
 
 
-def use_threads(threads: int) -> int:
-    """Sets the CPU threads of this process (0: one per core it may use); how many there are now."""
-    count = threads or len(os.sched_getaffinity(0))
+def use_threads(threads: int, *, processes: int = 1) -> int:
+    """Sets the CPU threads of this process; how many there are now.
+
+    threads: 0 for one per core that it may use, shared with the other `processes` of the run.
+    """
+    count = threads or max(1, len(os.sched_getaffinity(0)) // processes)
     torch.set_num_threads(count)
     return count
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -26,6 +26,33 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     *lines, rest = path.read_text(encoding="utf-8").split("\n")
     del rest  # after the last line break: empty, or cut off
     return [json.loads(line) for line in lines]
+
+
+class Log(Protocol):
+    """What the training tells of itself."""
+
+    def advance(self, step: int) -> None: ...
+    def record(self, step: int, figures: Mapping[str, float]) -> None: ...
+    def evaluation(self, step: int, figures: Mapping[str, Any], *, best: bool) -> None: ...
+
+
+class NoLog:
+    """The log of a rank that does not write; use it as a context."""
+
+    def __enter__(self) -> "NoLog":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def advance(self, step: int) -> None:
+        pass
+
+    def record(self, step: int, figures: Mapping[str, float]) -> None:
+        pass
+
+    def evaluation(self, step: int, figures: Mapping[str, Any], *, best: bool) -> None:
+        pass
 
 
 class RunLog:

@@ -1,32 +1,41 @@
 """The training of a detector, from a recipe to a saved model. Read it from top to bottom."""
 
 import time
-from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import cast
 
 import torch
 from rich.console import Console
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from scratchdet.data.loader import Batch
-from scratchdet.ops.losses import Losses
+from scratchdet.ops.losses import Losses, MultiBoxLoss
 from scratchdet.recipe import Recipe, differing
 from scratchdet.recipe_toml import save_recipe
+from scratchdet.structures import Targets
 from scratchdet.terminal import say
 from scratchdet.train.checkpoint import Progress, save_checkpoint
 from scratchdet.train.device import AUTOCAST, describe_device, use_threads
+from scratchdet.train.distributed import (
+    Ranks,
+    any_of,
+    average_statistics,
+    averaged,
+    from_first,
+    joined,
+    ranks_of_launch,
+    together,
+)
+from scratchdet.train.finite import FiniteWatch, NonFiniteLoss
 from scratchdet.train.interrupt import catching_interrupts
-from scratchdet.train.log import RunLog
+from scratchdet.train.log import NoLog, RunLog
 from scratchdet.train.optim import set_learning_rate
 from scratchdet.train.parent import check_network, describe, read_parent, start_from, write_taken
 from scratchdet.train.prepare import Prepared, fingerprint, prepare, write_problems
-from scratchdet.train.results import (
-    explain_non_finite,
-    finish,
-    keep_model,
-    step_figures,
-    validate,
-)
+from scratchdet.train.profile import StepClock
+from scratchdet.train.results import finish, keep_model, step_figures, validate
 from scratchdet.train.setup import (
     Training,
     batches_from,
@@ -41,9 +50,7 @@ from scratchdet.train.setup import (
 )
 from scratchdet.version import describe_code
 
-
-class NonFiniteLoss(RuntimeError):
-    """The loss is NaN or infinite; the message has the step, the terms and the images."""
+__all__ = ["Interrupted", "NonFiniteLoss", "train", "train_step"]
 
 
 class Interrupted(RuntimeError):
@@ -56,6 +63,7 @@ def train(
     data: Path | str | None = None,
     run_dir: Path | str,
     resume: bool = False,
+    profile: bool = False,
     console: Console | None = None,
 ) -> Path:
     """Trains a detector as the recipe says; returns the folder of the run, which then holds
@@ -66,50 +74,60 @@ def train(
     hold the averaged weights where the recipe averages.
 
     data: replaces `recipe.data.path`. resume: go on from the last checkpoint in `run_dir`, as if
-    the run had never stopped. Raises DataError, NonFiniteLoss, Interrupted, and FileExistsError for
-    a folder that already holds a run, unless it is to be resumed.
+    the run had never stopped. profile: print where the time of a step goes. Started by `torchrun`,
+    every process trains on its share of each batch (docs/training.md). Raises DataError,
+    NonFiniteLoss, Interrupted, and FileExistsError for a folder that already holds a run, unless it
+    is to be resumed.
     """
-    run_dir, console = Path(run_dir), console or Console()
-    checkpoint = run_dir / "last" / "checkpoint.safetensors"
-    if not resume and any((run_dir / name).exists() for name in ("last", "best", "log.jsonl")):
-        raise FileExistsError(f"{run_dir} already holds a run: resume it, or choose another name")
+    ranks = ranks_of_launch()
+    run_dir = Path(run_dir)
+    console = (console or Console()) if ranks.first else Console(quiet=True)
+    resume = resume or ranks.restarts > 0
     if data is not None:
         recipe = differing(recipe, data={"path": str(Path(data).resolve())})
     check_names(recipe)  # before the parent's network is compared with a misspelt one
-    begun = resume and checkpoint.exists()
+    begun = resume and _checkpoint(run_dir).exists()
     parent = read_parent(recipe.model.init) if recipe.model.init and not begun else None
     if parent is not None:
         check_network(recipe.model, parent)
-    recipe = resolve(recipe)
-    device = torch.device(recipe.run.device)
-    threads = use_threads(recipe.run.threads)
+    recipe = resolve(recipe, ranks=ranks)
+    device = ranks.device(torch.device(recipe.run.device))
+    threads = use_threads(recipe.run.threads, processes=ranks.local_size)
     say(console, f"{describe_device(str(device))}, {recipe.run.precision}, code {describe_code()}")
     say(console, describe_network(recipe.model))
 
-    prepared = prepare(recipe.data, threads=threads, console=console)
-    for note in prepared.notes:
-        say(console, note)
-    if recipe.schedule.warmup_steps >= recipe.schedule.steps:
-        say(console, "NOTE: the warm-up is as long as the run, which never reaches its lr")
-    if prepared.problems:
-        say(console, f"{len(prepared.problems)} problems in the data: {run_dir}/data_problems.txt")
+    with joined(ranks, device):
+        if not resume:
+            from_first(ranks, lambda: _check_new(run_dir))
+        prepared = from_first(ranks, lambda: prepare(recipe.data, threads=threads, console=console))
+        for note in prepared.notes:
+            say(console, note)
+        if recipe.schedule.warmup_steps >= recipe.schedule.steps:
+            say(console, "NOTE: the warm-up is as long as the run, which never reaches its lr")
+        if count := len(prepared.problems):
+            say(console, f"{count} problems in the data: {run_dir}/data_problems.txt")
 
-    training = build(recipe, prepared, device)
-    progress = Progress(data=fingerprint(prepared.train))
-    if begun:
-        progress = restore(checkpoint, training, progress, steps=recipe.schedule.steps)
-        say(console, f"resumed at step {progress.step}")
-    elif parent is not None:
-        progress = progress._replace(provenance=parent.provenance)
-        taken = start_from(parent, training)
-        say(console, describe(taken, parent, training.detector))
-        say(console, f"NOTE: lr {recipe.optim.lr:g} as for untrained weights; --lr for a smaller")
-        write_taken(taken, parent, run_dir / "init.json")
-    # Only now: a run that cannot be resumed keeps what it was.
-    save_recipe(recipe, run_dir / "recipe.toml")
-    write_problems(prepared.problems, run_dir / "data_problems.txt")
-    progress = _run(recipe, prepared, training, progress, run_dir, console)
-    finish(recipe, prepared, progress=progress, run_dir=run_dir, console=console)
+        training = build(recipe, prepared, device)
+        progress = Progress(data=fingerprint(prepared.train))
+        if begun:
+            progress = restore(
+                _checkpoint(run_dir), training, progress, steps=recipe.schedule.steps
+            )
+            say(console, f"resumed at step {progress.step}")
+        elif parent is not None:
+            progress = progress._replace(provenance=parent.provenance)
+            taken = start_from(parent, training)
+            say(console, describe(taken, parent, training.detector))
+            say(console, f"NOTE: lr {recipe.optim.lr:g} as for untrained weights; --lr for less")
+            if ranks.first:
+                write_taken(taken, parent, run_dir / "init.json")
+        if ranks.first:  # only now: a run that cannot be resumed keeps what it was
+            save_recipe(recipe, run_dir / "recipe.toml")
+            write_problems(prepared.problems, run_dir / "data_problems.txt")
+        clock = StepClock(device, on=profile)
+        progress = _run(recipe, prepared, training, progress, run_dir, ranks, clock, console)
+        clock.show(console)
+        finish(recipe, prepared, progress=progress, run_dir=run_dir, ranks=ranks, console=console)
     return run_dir
 
 
@@ -119,19 +137,26 @@ def _run(
     training: Training,
     progress: Progress,
     run_dir: Path,
+    ranks: Ranks,
+    clock: StepClock,
     console: Console,
 ) -> Progress:
     """All steps from `progress` to the last."""
-    detector, ema = training.detector, training.ema
+    detector, ema, device = training.detector, training.ema, training.detector.device
     schedule, began = recipe.schedule, time.monotonic() - progress.seconds
     loss, rate_at = make_loss(recipe.optim, detector), make_schedule(recipe)
     # The parent's normalisation, if there is one: not always that of the data.
-    batches = batches_from(recipe, prepared, fill=zero_of(detector), start=progress.step)
-    log = RunLog(run_dir, start=progress.step, steps=schedule.steps, console=console)
+    batches = batches_from(
+        recipe, prepared, fill=zero_of(detector), start=progress.step, ranks=ranks
+    )
+    log: RunLog | NoLog = NoLog()
+    if ranks.first:
+        log = RunLog(run_dir, start=progress.step, steps=schedule.steps, console=console)
+    watch = FiniteWatch(prepared.train)
     with log, catching_interrupts() as asked_to_stop:
         since, logged = time.monotonic(), progress.step
         detector.train()
-        for step, batch in enumerate(batches, start=progress.step):
+        for step, batch in enumerate(clock.over(batches, "data"), start=progress.step):
             lr = rate_at(step)
             set_learning_rate(training.optimiser, lr)
             losses, gradient_norm = train_step(
@@ -140,28 +165,48 @@ def _run(
                 loss,
                 precision=recipe.run.precision,
                 clip_norm=recipe.optim.clip_norm,
+                parts=recipe.data.accumulate,
+                clock=clock,
             )
-            if not torch.isfinite(losses.total):
-                raise NonFiniteLoss(explain_non_finite(step + 1, losses, lr, batch, prepared.train))
-            ema.update(detector, updates=step)
+            with clock.part("average"):
+                ema.update(detector, updates=step)
 
             done = step + 1
+            watch.see(done, losses, lr, batch.keys)
             progress = progress._replace(step=done, seconds=time.monotonic() - began)
             log.advance(done)
-            if done % schedule.log_every == 0 or done == schedule.steps:
+            to_log = done % schedule.log_every == 0 or done == schedule.steps
+            to_evaluate = _due(done, schedule.evaluate_every, schedule.steps)
+            to_save = _due(done, schedule.checkpoint_every, schedule.steps)
+            if to_log or to_evaluate or to_save or device.type == "cpu":
+                watch.check()
+            if to_log:
                 speed = recipe.data.batch * (done - logged) / (time.monotonic() - since)
                 since, logged = time.monotonic(), done
                 log.record(done, step_figures(losses, lr, gradient_norm, speed))
-            if _due(done, schedule.evaluate_every, schedule.steps) and prepared.val is not None:
+            if to_evaluate or to_save:
+                average_statistics(detector, ema.detector)
+            if to_evaluate and prepared.val is not None:
                 progress = validate(
-                    recipe, ema.detector, prepared.val, progress=progress, log=log, run_dir=run_dir
+                    recipe,
+                    ema.detector,
+                    prepared.val,
+                    progress=progress,
+                    log=log,
+                    run_dir=run_dir,
+                    ranks=ranks,
                 )
                 progress = progress._replace(seconds=time.monotonic() - began)
                 since, logged = time.monotonic(), done
-            if _due(done, schedule.checkpoint_every, schedule.steps):
+            if to_save and ranks.first:
                 _save(recipe, training, progress, run_dir)
-            if asked_to_stop() and done < schedule.steps:
-                _save(recipe, training, progress, run_dir)
+            # Asking the other ranks takes time: only where they meet anyway.
+            stop = asked_to_stop() if ranks.size == 1 else to_log and any_of(asked_to_stop())
+            if stop and done < schedule.steps:
+                watch.check()
+                average_statistics(detector, ema.detector)
+                if ranks.first:
+                    _save(recipe, training, progress, run_dir)
                 raise Interrupted(f"stopped and saved after step {done} of {schedule.steps}")
     return progress
 
@@ -169,37 +214,80 @@ def _run(
 def train_step(
     training: Training,
     batch: Batch,
-    loss: Callable[..., Losses],
+    loss: MultiBoxLoss,
     *,
     precision: str,
     clip_norm: float,
+    parts: int = 1,
+    clock: StepClock | None = None,
 ) -> tuple[Losses, Tensor]:
-    """One step of SGD: the losses before it, and the L2 norm of the gradient before clipping."""
-    detector, _, optimiser, scaler = training
+    """One step of SGD: the losses before it, and the L2 norm of the gradient before clipping.
+
+    The batch, this rank's share of the step, is worked off in `parts`; the gradient is that of the
+    images of all ranks, but for BatchNorm, which sees one part.
+    """
+    detector, network, _, optimiser, scaler = training
     device = detector.device
-    images = batch.images.to(device, non_blocking=True)
-    targets = type(batch.targets)(*(part.to(device, non_blocking=True) for part in batch.targets))
-
-    with torch.autocast(device.type, dtype=AUTOCAST[precision], enabled=precision != "fp32"):
-        raw = detector(detector.normalise(images))
-    losses = loss(raw, targets)
-
+    clock = clock or StepClock(device, on=False)
+    with clock.part("transfer"):
+        images = batch.images.to(device, non_blocking=True)
+        targets = _on(device, batch.targets)
+    divisors = None
+    if parts > 1 or together() > 1:
+        # Of all images of the step: DDP takes the mean of the ranks' gradients, parts add up.
+        divisors = averaged(loss.count(targets)).clamp(min=1 / together())
     optimiser.zero_grad(set_to_none=True)
-    scaler.scale(losses.total).backward()
-    scaler.unscale_(optimiser)
-    gradient_norm = torch.nn.utils.clip_grad_norm_(
-        detector.parameters(), clip_norm if clip_norm > 0 else float("inf")
-    )
-    scaler.step(optimiser)
-    scaler.update()
-    return losses, gradient_norm
+    seen = []
+    for part in range(parts):
+        rows = slice(part * len(images) // parts, (part + 1) * len(images) // parts)
+        with _exchanging(network, part == parts - 1):
+            with (
+                clock.part("forward"),
+                torch.autocast(device.type, dtype=AUTOCAST[precision], enabled=precision != "fp32"),
+            ):
+                raw = network(detector.normalise(images[rows]))
+            with clock.part("loss"):
+                losses = loss(raw, Targets(*(column[rows] for column in targets)), divisors)
+            with clock.part("backward"):
+                scaler.scale(losses.total).backward()
+        seen.append(Losses(*(value.detach() for value in losses)))
+    with clock.part("optimiser"):
+        scaler.unscale_(optimiser)
+        gradient_norm = torch.nn.utils.clip_grad_norm_(
+            detector.parameters(), clip_norm if clip_norm > 0 else float("inf")
+        )
+        scaler.step(optimiser)
+        scaler.update()
+    return Losses(
+        *(torch.stack(values).sum(0) for values in zip(*seen, strict=True))
+    ), gradient_norm
+
+
+def _on(device: torch.device, targets: Targets) -> Targets:
+    return Targets(*(column.to(device, non_blocking=True) for column in targets))
+
+
+def _exchanging(network: nn.Module, last: bool) -> AbstractContextManager[None]:
+    """The ranks exchange their gradients once a step, after its last part."""
+    if last or not isinstance(network, DistributedDataParallel):
+        return nullcontext()
+    return cast(AbstractContextManager[None], network.no_sync())
+
+
+def _check_new(run_dir: Path) -> None:
+    if any((run_dir / name).exists() for name in ("last", "best", "log.jsonl")):
+        raise FileExistsError(f"{run_dir} already holds a run: resume it, or choose another name")
+
+
+def _checkpoint(run_dir: Path) -> Path:
+    return run_dir / "last" / "checkpoint.safetensors"
 
 
 def _save(recipe: Recipe, training: Training, progress: Progress, run_dir: Path) -> None:
     """The checkpoint to resume from, and the model as it is now."""
-    detector, ema, optimiser, scaler = training
+    detector, _, ema, optimiser, scaler = training
     scale = scaler.get_scale() if scaler.is_enabled() else 0.0
-    path = run_dir / "last" / "checkpoint.safetensors"
+    path = _checkpoint(run_dir)
     save_checkpoint(
         path, progress._replace(scale=scale), detector=detector, ema=ema, optimiser=optimiser
     )

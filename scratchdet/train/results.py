@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -13,20 +14,21 @@ from torch import Tensor
 
 from scratchdet.analysis.plots import contact_sheet, plot_training, save_image
 from scratchdet.data.images import read_image
-from scratchdet.data.loader import Batch
-from scratchdet.evaluation.metrics import Metrics
-from scratchdet.evaluation.run import evaluate
+from scratchdet.evaluation.columns import from_detections
+from scratchdet.evaluation.metrics import Metrics, evaluate_detections
+from scratchdet.evaluation.run import Predictor, detect_all
 from scratchdet.files import write_text
 from scratchdet.models.detector import Detector
 from scratchdet.models.saved import find_model, load_model, save_model
 from scratchdet.ops.losses import Losses
 from scratchdet.recipe import Recipe
 from scratchdet.recipe_toml import to_toml
-from scratchdet.structures import DetectionData
+from scratchdet.structures import DetectionData, Detections
 from scratchdet.terminal import say
 from scratchdet.train.checkpoint import Progress
 from scratchdet.train.device import describe_device
-from scratchdet.train.log import RunLog, read_log
+from scratchdet.train.distributed import Ranks, averaged, from_first, gathered, together
+from scratchdet.train.log import Log, read_log
 from scratchdet.train.prepare import Prepared
 from scratchdet.version import describe_code
 
@@ -36,29 +38,21 @@ SHEET_IMAGES = 16
 def step_figures(
     losses: Losses, lr: float, gradient_norm: Tensor, images_per_second: float
 ) -> dict[str, float]:
-    """The record of one step in the log."""
+    """The record of one step in the log, the losses averaged over the ranks.
+
+    matched: of the priors on all ranks.
+    """
+    own = torch.stack([losses.classification, losses.localisation, losses.matched.float()])
+    classification, localisation, matched = averaged(own.detach()).tolist()
     return {
-        "loss": round(losses.total.item(), 6),
-        "classification": round(losses.classification.item(), 6),
-        "localisation": round(losses.localisation.item(), 6),
-        "matched": int(losses.matched),
+        "loss": round(classification + localisation, 6),
+        "classification": round(classification, 6),
+        "localisation": round(localisation, 6),
+        "matched": round(matched * together()),
         "lr": lr,
         "gradient_norm": round(float(gradient_norm), 6),
         "images_per_second": round(images_per_second, 2),
     }
-
-
-def explain_non_finite(
-    step: int, losses: Losses, lr: float, batch: Batch, data: DetectionData
-) -> str:
-    """What a user needs to find the cause of a loss that is not finite."""
-    images = "\n  ".join(data.paths[index] for _, index in batch.keys)
-    return (
-        f"the loss is not finite at step {step}: classification {losses.classification.item()}, "
-        f"localisation {losses.localisation.item()}, {int(losses.matched)} priors matched, lr "
-        f"{lr:g}. A smaller --optim.lr, a longer --schedule.warmup-steps or --optim.clip-norm 5 "
-        f"usually cure it; if it comes at the same images again, look at their boxes:\n  {images}"
-    )
 
 
 def validate(
@@ -67,18 +61,34 @@ def validate(
     data: DetectionData,
     *,
     progress: Progress,
-    log: RunLog,
+    log: Log,
     run_dir: Path,
+    ranks: Ranks,
 ) -> Progress:
     """Evaluates, logs, and keeps the model if it is the best so far."""
-    metrics = evaluate(detector, data, recipe.run.protocol)
+    metrics = evaluate_together(detector, data, recipe.run.protocol, ranks=ranks)
     # NaN, no object to find, is never better; the first figure, if only 0, is better than none.
     is_best = metrics.ap50 > progress.best
     log.evaluation(progress.step, metrics.to_json(), best=is_best)
     if not is_best:
         return progress
-    keep_model(detector, run_dir / "best" / "model.safetensors", recipe=recipe, progress=progress)
+    if ranks.first:
+        path = run_dir / "best" / "model.safetensors"
+        keep_model(detector, path, recipe=recipe, progress=progress)
     return progress._replace(best=metrics.ap50)
+
+
+def evaluate_together(
+    detector: Predictor, data: DetectionData, protocol: str, *, ranks: Ranks
+) -> Metrics:
+    """The figures of all images, of which each rank looks at its share; the same on every rank."""
+    mine = range(ranks.rank, len(data), ranks.size)
+    found = detect_all(detector, data if ranks.size == 1 else data.subset(mine))
+    shares = gathered(ranks, [Detections(*(part.cpu() for part in one)) for one in found])
+    everything = [shares[i % ranks.size][i // ranks.size] for i in range(len(data))]
+    return from_first(
+        ranks, lambda: evaluate_detections(data, from_detections(everything), protocol=protocol)
+    )
 
 
 def keep_model(detector: Detector, path: Path, *, recipe: Recipe, progress: Progress) -> None:
@@ -88,7 +98,13 @@ def keep_model(detector: Detector, path: Path, *, recipe: Recipe, progress: Prog
 
 
 def finish(
-    recipe: Recipe, prepared: Prepared, *, progress: Progress, run_dir: Path, console: Console
+    recipe: Recipe,
+    prepared: Prepared,
+    *,
+    progress: Progress,
+    run_dir: Path,
+    ranks: Ranks,
+    console: Console,
 ) -> None:
     """Evaluates the result on the test split (else the validation split); writes `metrics.json`,
     `training.png` and `detections.png`, and shows the figures."""
@@ -103,19 +119,23 @@ def finish(
         "ap_per_class": None,
     }
     if data is not None:
-        detector = load_model(run_dir).to(recipe.run.device)
-        metrics = evaluate(detector, data, recipe.run.protocol)
+        detector = load_model(run_dir).to(ranks.device(torch.device(recipe.run.device)))
+        metrics = evaluate_together(detector, data, recipe.run.protocol, ranks=ranks)
         show_metrics(console, metrics, what=split)
         figures = {
             "split": split,
             "model": str(find_model(run_dir).relative_to(run_dir)),
             **metrics.to_json(),
         }
+    if not ranks.first:
+        return
+    if data is not None:
         draw_sheet(detector, data, run_dir / "detections.png")
     figures |= {
         "steps": progress.step,
         "seconds": round(progress.seconds + time.monotonic() - began, 1),
         "device": describe_device(recipe.run.device),
+        "processes": ranks.size,
         "precision": recipe.run.precision,
         "commit": describe_code(),
     }

@@ -5,10 +5,11 @@ from dataclasses import fields
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
+from torch import nn
 
 from scratchdet.data.augment import PRESETS
 from scratchdet.data.dataset import TrainingSamples
@@ -20,6 +21,7 @@ from scratchdet.ops.losses import MultiBoxLoss
 from scratchdet.recipe import ModelRecipe, OptimRecipe, Recipe, RecipeError, differing
 from scratchdet.train.checkpoint import Progress, load_checkpoint
 from scratchdet.train.device import choose_device, choose_precision
+from scratchdet.train.distributed import Ranks, parallel
 from scratchdet.train.ema import AveragedWeights
 from scratchdet.train.optim import learning_rate, make_sgd
 from scratchdet.train.prepare import Prepared
@@ -46,13 +48,14 @@ def check_names(recipe: Recipe) -> None:
             raise RecipeError(f"{kind} is {name!r}; choose from {', '.join(known)}")
 
 
-def resolve(recipe: Recipe, *, ranks: Ranks) -> Recipe:
+def resolve(recipe: Recipe, *, ranks: Ranks | None = None) -> Recipe:
     """The recipe with every "auto" replaced by what it means on this machine.
 
     Its names exist, see `check_names`. Raises RecipeError for what else cannot be: before any image
     is read, not hours later.
     """
     plan(recipe.model)
+    ranks = ranks or Ranks()
     apiece = ranks.size * recipe.data.accumulate
     if recipe.data.batch % apiece:
         raise RecipeError(
@@ -235,6 +238,8 @@ def batches_from(
         seed=recipe.run.seed,
         start=start,
         stop=recipe.schedule.steps,
+        rank=ranks.rank,
+        size=ranks.size,
     )
     return make_batches(
         samples,

@@ -11,18 +11,15 @@ import torch
 from rich.console import Console
 
 import scratchdet
-from scratchdet.data.formats import read_data
-from scratchdet.data.loader import Batch
 from scratchdet.data.voc_write import write_voc
 from scratchdet.evaluation.metrics import Metrics
 from scratchdet.models.saved import read_metadata
 from scratchdet.ops.losses import Losses
 from scratchdet.recipe import differing
 from scratchdet.recipe_toml import from_toml
-from scratchdet.structures import Targets
 from scratchdet.train.log import read_log
 from scratchdet.train.loop import train
-from scratchdet.train.results import explain_non_finite, show_metrics, step_figures
+from scratchdet.train.results import show_metrics, step_figures
 from scratchdet.version import describe_code
 
 
@@ -179,15 +176,6 @@ def test_a_step_is_logged_as_plain_numbers():
         "gradient_norm": 2.0,
         "images_per_second": 12.35,
     }
-
-
-def test_an_explanation_has_the_step_the_terms_the_rate_and_the_images_of_the_batch(data):
-    images = read_data(data, split="train")
-    batch = Batch(torch.empty(0), Targets(*[torch.empty(0)] * 3), keys=((4, 1), (5, 3)))
-    text = explain_non_finite(17, losses(math.inf), 0.2, batch, images)
-    assert "not finite at step 17: classification inf, localisation 0.5, 3 priors matched" in text
-    assert "lr 0.2" in text
-    assert text.splitlines()[1:] == [f"  {images.paths[1]}", f"  {images.paths[3]}"]
 
 
 def test_a_class_without_objects_is_shown_as_such():
