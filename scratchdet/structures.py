@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, overload
 
@@ -18,13 +19,27 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+BLOCK = 1 << 16  # strings that are taken out of a column at a time
+
+
 class Strings(Sequence[str]):
-    """A column of strings in two flat arrays: ten million names cost bytes, not Python objects."""
+    """A column of strings in two flat arrays: ten million names cost bytes, not Python objects.
+
+    `prefix` begins every one of them, and is kept once: the folder that all paths are in.
+    """
 
     def __init__(self, values: Iterable[str] = ()) -> None:
         encoded = [value.encode("utf-8", "surrogateescape") for value in values]
         self.offsets = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
         self.text = np.frombuffer(b"".join(encoded), dtype=np.uint8)
+        self.prefix = ""
+
+    @classmethod
+    def from_arrays(cls, text: np.ndarray, offsets: np.ndarray, *, prefix: str = "") -> Strings:
+        """The column that these arrays are: string i is `text[offsets[i]:offsets[i + 1]]`, UTF-8."""
+        column = cls.__new__(cls)
+        column.text, column.offsets, column.prefix = text, offsets, prefix
+        return column
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -39,7 +54,33 @@ class Strings(Sequence[str]):
         if not -len(self) <= index < len(self):
             raise IndexError(index)
         start, stop = self.offsets[index % len(self)], self.offsets[index % len(self) + 1]
-        return self.text[start:stop].tobytes().decode("utf-8", "surrogateescape")
+        return self.prefix + self.text[start:stop].tobytes().decode("utf-8", "surrogateescape")
+
+    def __iter__(self) -> Iterator[str]:
+        # Not index by index: NumPy's numbers are slow one at a time.
+        text, offsets = self.text.tobytes(), self.offsets.tolist()
+        for start, stop in pairwise(offsets):
+            yield self.prefix + text[start:stop].decode("utf-8", "surrogateescape")
+
+    def take(self, indices: np.ndarray) -> Strings:
+        """The strings at `indices`, in that order."""
+        offsets = np.concatenate([[0], np.cumsum(np.diff(self.offsets)[indices])]).astype(np.int64)
+        text = np.empty(offsets[-1], np.uint8)
+        for start in range(0, len(indices), BLOCK):  # a row number takes eight times its character
+            rows, within = rows_of(self.offsets, indices[start : start + BLOCK])
+            text[offsets[start] : offsets[start] + within[-1]] = self.text[rows]
+        return Strings.from_arrays(text, offsets, prefix=self.prefix)
+
+
+def rows_of(offsets: np.ndarray, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The rows of the groups at `indices`, group after group, and the offsets they then have.
+
+    Group i is the rows `offsets[i]` to `offsets[i + 1]`.
+    """
+    counts = np.diff(offsets)[indices]
+    chosen = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    shift = np.repeat(offsets[:-1][indices] - chosen[:-1], counts)
+    return shift + np.arange(chosen[-1]), chosen
 
 
 class Problem(NamedTuple):
@@ -125,8 +166,20 @@ class DetectionData(Sequence[Record]):
 
     def subset(self, indices: Sequence[int] | np.ndarray) -> DetectionData:
         """The images at `indices`, in that order; classes, problems and notes stay."""
-        chosen = [self[int(index)] for index in indices]
-        return replace(from_records(chosen, self.classes), problems=self.problems, notes=self.notes)
+        chosen = np.asarray(indices, dtype=np.int64)
+        if len(wrong := chosen[(chosen < 0) | (chosen >= len(self))]):
+            raise IndexError(f"image {wrong[0]} of {len(self)}")
+        rows, offsets = rows_of(self.offsets, chosen)
+        return replace(
+            self,
+            ids=self.ids.take(chosen),
+            paths=self.paths.take(chosen),
+            sizes=self.sizes[chosen],
+            offsets=offsets,
+            boxes=self.boxes[rows],
+            labels=self.labels[rows],
+            ignore=self.ignore[rows],
+        )
 
 
 def from_records(records: Sequence[Record], classes: Sequence[str]) -> DetectionData:

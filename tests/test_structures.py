@@ -89,6 +89,20 @@ def test_strings_made_of_a_generator_cost_no_objects():
     assert column[999] == "999"
 
 
+@settings(deadline=None)
+@given(values=columns, prefix=st.text(max_size=3) | file_names, data=st.data())
+def test_strings_taken_out_of_a_column_are_those_asked_for(values, prefix, data):
+    plain = Strings(values)
+    column = Strings.from_arrays(plain.text, plain.offsets, prefix=prefix)
+    whole = [prefix + value for value in values]
+    assert list(column) == [column[i] for i in range(len(values))] == column[:] == whole
+    indices = data.draw(st.lists(st.integers(0, len(values) - 1), max_size=9)) if values else []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("scratchdet.structures.BLOCK", 4)
+        taken = column.take(np.array(indices, np.int64))
+    assert list(taken) == [whole[i] for i in indices]
+
+
 def test_no_records_are_an_empty_data_set():
     data = from_records([], ["a", "b"])
     assert len(data) == data.num_objects == 0
