@@ -21,7 +21,8 @@ from scratchdet.train.device import describe_device, use_threads
 from scratchdet.train.loop import train_step
 from scratchdet.train.optim import learning_rate, set_learning_rate
 from scratchdet.train.prepare import Prepared, prepare
-from scratchdet.train.setup import batches_from, build, make_loss, resolve
+from scratchdet.train.resolve import resolve
+from scratchdet.train.setup import batches_from, build, make_loss
 from scratchdet.version import describe_code
 
 GAINS = (1.0, 0.2)

@@ -35,16 +35,14 @@ from scratchdet.train.optim import set_learning_rate
 from scratchdet.train.parent import check_network, describe, read_parent, start_from, write_taken
 from scratchdet.train.prepare import Prepared, fingerprint, prepare, write_problems
 from scratchdet.train.profile import StepClock
+from scratchdet.train.resolve import resolve
 from scratchdet.train.results import finish, keep_model, step_figures, validate
 from scratchdet.train.setup import (
     Training,
     batches_from,
     build,
-    check_names,
-    describe_network,
     make_loss,
     make_schedule,
-    resolve,
     restore,
     zero_of,
 )
@@ -85,16 +83,16 @@ def train(
     resume = resume or ranks.restarts > 0
     if data is not None:
         recipe = differing(recipe, data={"path": str(Path(data).resolve())})
-    check_names(recipe)  # before the parent's network is compared with a misspelt one
+    recipe, lines = resolve(recipe, ranks=ranks)
     begun = resume and _checkpoint(run_dir).exists()
     parent = read_parent(recipe.model.init) if recipe.model.init and not begun else None
     if parent is not None:
         check_network(recipe.model, parent)
-    recipe = resolve(recipe, ranks=ranks)
     device = ranks.device(torch.device(recipe.run.device))
     threads = use_threads(recipe.run.threads, processes=ranks.local_size)
     say(console, f"{describe_device(str(device))}, {recipe.run.precision}, code {describe_code()}")
-    say(console, describe_network(recipe.model))
+    for line in lines:
+        say(console, line)
 
     with joined(ranks, device):
         if not resume:
@@ -107,7 +105,7 @@ def train(
         if count := len(prepared.problems):
             say(console, f"{count} problems in the data: {run_dir}/data_problems.txt")
 
-        training = build(recipe, prepared, device)
+        training = build(recipe, prepared, device, ranks=ranks)
         progress = Progress(data=fingerprint(prepared.train))
         if begun:
             progress = restore(

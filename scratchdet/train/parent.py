@@ -14,7 +14,8 @@ from scratchdet.models.detector import Detector
 from scratchdet.models.saved import find_model, load_model, read_metadata
 from scratchdet.models.transfer import Transferred, transfer
 from scratchdet.recipe import ModelRecipe, RecipeError
-from scratchdet.train.setup import Training, plan, without_defaults
+from scratchdet.train.resolve import plan, without_defaults
+from scratchdet.train.setup import Training
 
 MAY_DIFFER = ("input_size", "in_channels", "checkpointing")  # the weights are for any of them
 CHANNELS = {  # before and after, in words

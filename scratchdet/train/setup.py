@@ -1,11 +1,9 @@
 """From a recipe's values to the objects that the loop works with."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields
+from collections.abc import Callable, Iterator
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -13,18 +11,19 @@ from torch import nn
 
 from scratchdet.data.augment import PRESETS
 from scratchdet.data.dataset import TrainingSamples
-from scratchdet.data.loader import Batch, default_workers, make_batches
+from scratchdet.data.loader import Batch, make_batches
 from scratchdet.data.order import SampleOrder
 from scratchdet.models.detector import Detector
-from scratchdet.models.zoo import MODELS, choices_of, create_model, defaults_of
+from scratchdet.models.zoo import create_model
 from scratchdet.ops.losses import MultiBoxLoss
-from scratchdet.recipe import ModelRecipe, OptimRecipe, Recipe, RecipeError, differing
+from scratchdet.recipe import OptimRecipe, Recipe, RecipeError
 from scratchdet.train.checkpoint import Progress, load_checkpoint
-from scratchdet.train.device import choose_device, choose_precision
 from scratchdet.train.distributed import Ranks, parallel
 from scratchdet.train.ema import AveragedWeights
+from scratchdet.train.norms import check_batch_norm
 from scratchdet.train.optim import learning_rate, make_sgd
 from scratchdet.train.prepare import Prepared
+from scratchdet.train.resolve import images_at_a_time, network_choices, scaled_rate
 
 
 class Training(NamedTuple):
@@ -38,111 +37,19 @@ class Training(NamedTuple):
     scaler: torch.amp.GradScaler
 
 
-def check_names(recipe: Recipe) -> None:
-    """Raises RecipeError for a network or a preset that does not exist, and lists those that do."""
-    for kind, name, known in (
-        ("model.name", recipe.model.name, MODELS),
-        ("data.augment", recipe.data.augment, PRESETS),
-    ):
-        if name not in known:
-            raise RecipeError(f"{kind} is {name!r}; choose from {', '.join(known)}")
-
-
-def resolve(recipe: Recipe, *, ranks: Ranks | None = None) -> Recipe:
-    """The recipe with every "auto" replaced by what it means on this machine.
-
-    Its names exist, see `check_names`. Raises RecipeError for what else cannot be: before any image
-    is read, not hours later.
-    """
-    plan(recipe.model)
-    ranks = ranks or Ranks()
-    apiece = ranks.size * recipe.data.accumulate
-    if recipe.data.batch % apiece:
-        raise RecipeError(
-            f"data.batch {recipe.data.batch} cannot be shared by {ranks.size} processes, each in "
-            f"{recipe.data.accumulate} parts (data.accumulate): take a multiple of {apiece}"
-        )
-    if recipe.run.protocol == "coco" and find_spec("faster_coco_eval") is None:
-        raise RecipeError("run.protocol coco needs one more package: pip install scratchdet[coco]")
-    device = choose_device(recipe.run.device)
-    workers = recipe.data.workers
-    return differing(
-        recipe,
-        run={
-            "device": str(device),
-            "precision": choose_precision(recipe.run.precision, device),
-        },
-        data={"workers": default_workers(device.type) if workers < 0 else workers},
-        model={"init": str(Path(recipe.model.init).resolve()) if recipe.model.init else ""},
-    )
-
-
-def plan(recipe: ModelRecipe) -> Detector:
-    """The recipe's network without memory (on the meta device), for one class.
-
-    Raises RecipeError for choices that the network does not have.
-    """
-    choices = _choices(recipe)
-    try:
-        with torch.device("meta"):
-            return create_model(recipe.name, num_classes=1, **choices)
-    except ValueError as error:
-        raise RecipeError(f"model: {error}") from error
-
-
-def describe_network(recipe: ModelRecipe) -> str:
-    """One line: `ssd300_resnet18 (stem root), input 300 x 300 (--model.input-size)`."""
-    unusual = without_defaults(recipe.name, recipe.choices)
-    choices = ", ".join(f"{choice} {value}" for choice, value in unusual.items())
-    height, width = recipe.input_size
-    name = f"{recipe.name} ({choices})" if choices else recipe.name
-    return f"{name}, input {height} x {width} (--model.input-size)"
-
-
-def without_defaults(name: str, choices: Mapping[str, str]) -> dict[str, str]:
-    """The choices of a network that are not what it is without them."""
-    defaults = defaults_of(name)
-    return {choice: value for choice, value in choices.items() if value != defaults[choice]}
-
-
-def _choices(recipe: ModelRecipe) -> dict[str, Any]:
-    """What `create_model` is to choose."""
-    settings = {entry.name for entry in fields(ModelRecipe)}
-    allowed = choices_of(recipe.name)
-    for choice in recipe.choices:
-        if choice in settings:
-            flag = f"--model.{choice.replace('_', '-')}"
-            raise RecipeError(
-                f"model.choices.{choice} is a setting of its own: model.{choice}, or {flag}"
-            )
-        if choice not in allowed:
-            known = ", ".join(name for name in allowed if name not in settings) or "none"
-            raise RecipeError(
-                f"model.choices.{choice}: {recipe.name} has no such choice; it has {known}"
-            )
-    return {
-        "input_size": recipe.input_size,
-        "norm_backbone": recipe.norm_backbone,
-        "norm_head": recipe.norm_head,
-        **recipe.choices,
-    }
-
-
-def build(recipe: Recipe, prepared: Prepared, device: torch.device) -> Training:
+def build(
+    recipe: Recipe, prepared: Prepared, device: torch.device, *, ranks: Ranks | None = None
+) -> Training:
     """The untrained network, its average and its optimiser, on the device."""
-    if recipe.data.batch == 1 and "batch" in (recipe.model.norm_backbone, recipe.model.norm_head):
-        raise RecipeError(
-            "BatchNorm has nothing to normalise over with data.batch 1: the coarsest map has one "
-            "value per channel. Take a larger --batch, or --model.norm-backbone group "
-            "--model.norm-head group"
-        )
     torch.manual_seed(recipe.run.seed)  # of the initial weights
     detector = create_model(
         recipe.model.name,
         in_channels=prepared.channels,
         classes=prepared.train.classes,
-        **_choices(recipe.model),
+        **network_choices(recipe.model),
     )
+    ranks = ranks or Ranks()
+    check_batch_norm(detector, images=images_at_a_time(recipe.data, ranks), devices=ranks.size)
     detector.mean = torch.from_numpy(prepared.mean).float()
     detector.std = torch.from_numpy(prepared.std).float()
     memory = torch.channels_last if recipe.run.channels_last else torch.contiguous_format
@@ -205,12 +112,6 @@ def make_schedule(recipe: Recipe) -> Callable[[int], float]:
         drops=schedule.drops,
         drop_factor=schedule.drop_factor,
     )
-
-
-def scaled_rate(recipe: Recipe) -> float:
-    """The highest learning rate, for the batch that the recipe has (Goyal et al. 2017)."""
-    scale = recipe.data.batch / recipe.optim.reference_batch if recipe.optim.reference_batch else 1
-    return recipe.optim.lr * scale
 
 
 def zero_of(detector: Detector) -> np.ndarray:

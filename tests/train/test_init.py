@@ -31,7 +31,8 @@ from scratchdet.train.parent import (
     start_from,
 )
 from scratchdet.train.prepare import Prepared
-from scratchdet.train.setup import build, describe_network, resolve
+from scratchdet.train.resolve import describe_network, resolve
+from scratchdet.train.setup import build
 
 
 @pytest.fixture(scope="module")
@@ -280,7 +281,7 @@ def test_what_a_network_does_not_have_is_refused_before_the_data_are_read(
 def test_choices_reach_the_network(quick, data):
     model = {"name": "scratchdet300_r18", "choices": {"variant": "caffe"}, "input_size": (96, 96)}
     training = build(
-        resolve(differing(quick, model=model)), prepared_for(data("dog")), torch.device("cpu")
+        resolve(differing(quick, model=model))[0], prepared_for(data("dog")), torch.device("cpu")
     )
     assert training.detector.built_as["variant"] == "caffe"
 

@@ -1,0 +1,147 @@
+"""From a recipe to what it means on this machine: every "auto" a value, what cannot be refused."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from scratchdet.data.augment import PRESETS
+from scratchdet.data.loader import default_workers
+from scratchdet.models.detector import Detector
+from scratchdet.models.zoo import MODELS, choices_of, create_model, defaults_of
+from scratchdet.recipe import DataRecipe, ModelRecipe, Recipe, RecipeError, differing
+from scratchdet.recipes.lengths import settle
+from scratchdet.train.device import choose_device, choose_precision
+from scratchdet.train.distributed import Ranks
+from scratchdet.train.norms import plan_norms
+
+
+def check_names(recipe: Recipe) -> None:
+    """Raises RecipeError for a network or a preset that does not exist, and lists those that do."""
+    for kind, name, known in (
+        ("model.name", recipe.model.name, MODELS),
+        ("data.augment", recipe.data.augment, PRESETS),
+    ):
+        if name not in known:
+            raise RecipeError(f"{kind} is {name!r}; choose from {', '.join(known)}")
+
+
+def resolve(recipe: Recipe, *, ranks: Ranks | None = None) -> tuple[Recipe, tuple[str, ...]]:
+    """The recipe with every "auto" replaced by what it means on this machine; lines that say so.
+
+    Raises RecipeError for what cannot be: before any image is read, not hours later.
+    """
+    ranks = ranks or Ranks()
+    recipe = settle(recipe)
+    check_names(recipe)
+    if recipe.run.protocol == "coco" and find_spec("faster_coco_eval") is None:
+        raise RecipeError("run.protocol coco needs one more package: pip install scratchdet[coco]")
+    device = choose_device(recipe.run.device)
+    norms = plan_norms(
+        backbone=recipe.model.norm_backbone,
+        head=recipe.model.norm_head,
+        images=images_at_a_time(recipe.data, ranks),
+        devices=ranks.size,
+        device_type=device.type,
+        accumulate=recipe.data.accumulate,
+        known=choices_of(recipe.model.name)["norm_backbone"],
+    )
+    init, workers = recipe.model.init, recipe.data.workers
+    recipe = differing(
+        recipe,
+        run={
+            "device": str(device),
+            "precision": choose_precision(recipe.run.precision, device),
+        },
+        data={"workers": default_workers(device.type) if workers < 0 else workers},
+        model={
+            "init": str(Path(init).resolve()) if init else "",
+            "norm_backbone": norms.backbone,
+            "norm_head": norms.head,
+        },
+    )
+    plan(recipe.model)
+    lines = (describe_network(recipe.model), *norms.notes, norms.line, *_scaling(recipe))
+    return recipe, lines
+
+
+def images_at_a_time(recipe: DataRecipe, ranks: Ranks) -> int:
+    """How many images one device has at a time. RecipeError if the batch cannot be shared."""
+    apiece = ranks.size * recipe.accumulate
+    if recipe.batch % apiece:
+        raise RecipeError(
+            f"data.batch {recipe.batch} cannot be shared by {ranks.size} processes, each in "
+            f"{recipe.accumulate} parts (data.accumulate): take a multiple of {apiece}"
+        )
+    return recipe.batch // apiece
+
+
+def _scaling(recipe: Recipe) -> list[str]:
+    """The line that tells of a learning rate that is scaled."""
+    reference, batch = recipe.optim.reference_batch, recipe.data.batch
+    if reference in (0, batch):
+        return []
+    return [
+        f"lr: {scaled_rate(recipe):.4g} for {batch} images a step, from {recipe.optim.lr:g} for "
+        f"{reference} (--optim.reference-batch 0: not scaled)"
+    ]
+
+
+def plan(recipe: ModelRecipe) -> Detector:
+    """The recipe's network without memory (on the meta device), for one class.
+
+    Raises RecipeError for choices that the network does not have.
+    """
+    choices = network_choices(recipe)
+    try:
+        with torch.device("meta"):
+            return create_model(recipe.name, num_classes=1, **choices)
+    except ValueError as error:
+        raise RecipeError(f"model: {error}") from error
+
+
+def describe_network(recipe: ModelRecipe) -> str:
+    """One line: `ssd300_resnet18 (stem root), input 300 x 300 (--model.input-size)`."""
+    unusual = without_defaults(recipe.name, recipe.choices)
+    choices = ", ".join(f"{choice} {value}" for choice, value in unusual.items())
+    height, width = recipe.input_size
+    name = f"{recipe.name} ({choices})" if choices else recipe.name
+    return f"{name}, input {height} x {width} (--model.input-size)"
+
+
+def without_defaults(name: str, choices: Mapping[str, str]) -> dict[str, str]:
+    """The choices of a network that are not what it is without them."""
+    defaults = defaults_of(name)
+    return {choice: value for choice, value in choices.items() if value != defaults[choice]}
+
+
+def network_choices(recipe: ModelRecipe) -> dict[str, Any]:
+    """What `create_model` is to choose."""
+    settings = {entry.name for entry in fields(ModelRecipe)}
+    allowed = choices_of(recipe.name)
+    for choice in recipe.choices:
+        if choice in settings:
+            flag = f"--model.{choice.replace('_', '-')}"
+            raise RecipeError(
+                f"model.choices.{choice} is a setting of its own: model.{choice}, or {flag}"
+            )
+        if choice not in allowed:
+            known = ", ".join(name for name in allowed if name not in settings) or "none"
+            raise RecipeError(
+                f"model.choices.{choice}: {recipe.name} has no such choice; it has {known}"
+            )
+    return {
+        "input_size": recipe.input_size,
+        "norm_backbone": recipe.norm_backbone,
+        "norm_head": recipe.norm_head,
+        **recipe.choices,
+    }
+
+
+def scaled_rate(recipe: Recipe) -> float:
+    """The highest learning rate, for the batch that the recipe has (Goyal et al. 2017)."""
+    scale = recipe.data.batch / recipe.optim.reference_batch if recipe.optim.reference_batch else 1
+    return recipe.optim.lr * scale
