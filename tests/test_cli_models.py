@@ -79,7 +79,7 @@ def test_json_holds_the_same_for_scripts(capsys, few):
     assert nano["published"] == []
     assert nano["choices"]["norm_head"] == {
         "default": "batch",
-        "values": ["none", "batch", "group"],
+        "values": ["none", "batch", "sync_batch", "group", "group_ws"],
     }
     voc07 = rows["scratchdet300_r34"]["published"][0]
     assert (voc07["percent"], voc07["trained_on"]) == (80.4, "07+12")
@@ -91,9 +91,9 @@ def test_one_network_is_shown_with_its_variants_counted_exactly(capsys):
     assert [list(one["choices"].items()) for one in variants] == [
         [],
         [("norm_backbone", "none")],
-        [("norm_backbone", "group")],
+        *([("norm_backbone", norm)] for norm in ("sync_batch", "group", "group_ws")),
         [("norm_head", "none")],
-        [("norm_head", "group")],
+        *([("norm_head", norm)] for norm in ("sync_batch", "group", "group_ws")),
     ]
     for one in variants:
         detector = create_model("scratchdet_nano", **one["choices"])

@@ -62,7 +62,9 @@ def _refusal(reason: str) -> str:
 def _batch_norms_alone(detector: Detector) -> bool:
     layers = [*detector.modules()]
     biased = any(isinstance(layer, nn.Conv2d) and layer.bias is not None for layer in layers)
-    return not biased and not any(isinstance(layer, nn.GroupNorm) for layer in layers)
+    return not biased and not any(
+        isinstance(layer, nn.GroupNorm | nn.SyncBatchNorm) for layer in layers
+    )
 
 
 def _given(backbone: DenseNet, part: nn.Module) -> dict[nn.Module, str]:

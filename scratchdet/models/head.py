@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from scratchdet.models.layers import Norm, make_norm
+from scratchdet.models.layers import Norm, make_conv, make_norm
 from scratchdet.structures import Raw
 
 HEAD_EPS = 0.001  # ConvBNLayer of the ScratchDet and DSOD releases
@@ -52,9 +52,9 @@ class MultiBoxHead(nn.Module):
 
 def _predictor(inputs: int, outputs: int, norm: Norm) -> nn.Sequential:
     normalise = make_norm(norm, outputs, eps=HEAD_EPS, groups=1)
-    if isinstance(normalise, nn.BatchNorm2d | nn.GroupNorm):
-        nn.init.constant_(normalise.weight, OUTPUT_GAIN)
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1, bias=norm == "none"), normalise)
+    if norm != "none":
+        nn.init.constant_(normalise.get_parameter("weight"), OUTPUT_GAIN)
+    return nn.Sequential(make_conv(norm, inputs, outputs, 3, padding=1), normalise)
 
 
 def _flatten(

@@ -14,13 +14,14 @@ Initial = Literal["xavier", "he", "own"]
 CHANNELS_PER_GROUP = 16  # Wu and He, Group Normalization, ECCV 2018, table 3
 L2_SCALE = 20.0  # Liu et al., ParseNet, and the SSD Caffe release for conv4_3
 L2_EPS = 1e-10  # of Caffe's Normalize layer
+WEIGHT_EPS = 1e-10  # BiT's: weights of no spread, all alike, stay finite
 NORM_EPS = 1e-5  # the default of Caffe and of PyTorch
 
 
 def make_norm(
     norm: Norm, channels: int, *, eps: float = NORM_EPS, groups: int | None = None
 ) -> nn.Module:
-    """The normalisation for `channels`; "none" is the identity.
+    """The normalisation for `channels`; "none" is the identity, "group_ws" a group norm.
 
     groups: of a group norm, if not one for every 16 channels. Not a fixed 32, which would leave two
     channels to a group in narrow networks: on a map of 1x1 only their signs would survive. Where
@@ -47,9 +48,57 @@ class StridedConv(nn.Conv2d):
     """
 
     def forward(self, features: Float[Tensor, "B C H W"]) -> Float[Tensor, "B _ _ _"]:
+        return self._convolved(features, self.weight)
+
+    def _convolved(
+        self, features: Float[Tensor, "B C H W"], weight: Float[Tensor, "outputs inputs k k"]
+    ) -> Float[Tensor, "B _ _ _"]:
         if self.training and self.stride[0] > 1 and min(features.shape[-2:]) == 1:
             features = at_least(features, 2)
-        return super().forward(features)
+        return self._conv_forward(features, weight, self.bias)
+
+
+class StandardisedConv(StridedConv):
+    """A convolution whose weights have mean 0 and variance 1 / inputs for every output channel.
+
+    Qiao et al., Weight Standardization, 2019, and Kolesnikov et al., BiT, ECCV 2020, with variance
+    1; the norm that follows undoes any factor. Ours, as in Brock et al., ICLR 2021, keeps the size
+    of maps that are added up or reach the head without a norm, and is what `initialise` fills. The
+    weights that are kept, trained and saved are those before.
+    """
+
+    def forward(self, features: Float[Tensor, "B C H W"]) -> Float[Tensor, "B _ _ _"]:
+        return self._convolved(features, self.standardised())
+
+    def standardised(self) -> Float[Tensor, "outputs inputs k k"]:
+        """The weights that it convolves with."""
+        dims = (1, 2, 3)
+        variance, mean = torch.var_mean(self.weight, dims, correction=0, keepdim=True)
+        inputs = self.weight[0].numel()
+        return (self.weight - mean) * torch.rsqrt(inputs * variance + WEIGHT_EPS)
+
+
+def make_conv(
+    norm: Norm,
+    inputs: int,
+    outputs: int,
+    kernel: int,
+    *,
+    stride: int = 1,
+    padding: int = 0,
+    dilation: int = 1,
+) -> StridedConv:
+    """The convolution for a network with this norm: without one it has a bias instead."""
+    kind = StandardisedConv if norm == "group_ws" else StridedConv
+    return kind(
+        inputs,
+        outputs,
+        kernel,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        bias=norm == "none",
+    )
 
 
 def conv(
@@ -63,18 +112,10 @@ def conv(
     dilation: int = 1,
     eps: float = NORM_EPS,
 ) -> nn.Sequential:
-    """Convolution, normalisation, ReLU. Without a norm the convolution has a bias instead."""
+    """Convolution, normalisation, ReLU; see `make_conv`. padding: None keeps the size."""
     padding = dilation * (kernel // 2) if padding is None else padding
     return nn.Sequential(
-        StridedConv(
-            inputs,
-            outputs,
-            kernel,
-            stride=stride,
-            padding=padding,
-            dilation=dilation,
-            bias=norm == "none",
-        ),
+        make_conv(norm, inputs, outputs, kernel, stride=stride, padding=padding, dilation=dilation),
         make_norm(norm, outputs, eps=eps),
         nn.ReLU(inplace=True),
     )

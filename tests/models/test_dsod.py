@@ -220,6 +220,7 @@ def test_smaller_networks_of_the_family_have_the_layers_of_the_released_files():
         ("dsod300", {"prediction": "plain"}),
         ("dsod300", {"norm_backbone": "none"}),
         ("dsod300", {"norm_backbone": "group"}),
+        ("dsod300", {"norm_backbone": "sync_batch"}),
         ("dsod300", {"norm_head": "none"}),
         ("grp_dsod320", {"norm_head": "group"}),
     ],

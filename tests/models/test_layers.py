@@ -1,5 +1,7 @@
 """The layers that every network is made of."""
 
+from typing import get_args
+
 import pytest
 import torch
 from torch import nn
@@ -9,22 +11,33 @@ from scratchdet.models.backbones.vgg import VGG16
 from scratchdet.models.head import OUTPUT_GAIN, MultiBoxHead
 from scratchdet.models.layers import (
     L2Norm,
+    Norm,
+    StandardisedConv,
     StridedConv,
     at_least,
     conv,
     initialise,
+    make_conv,
     make_norm,
     pre_activation,
 )
 
-NORMS = ("none", "batch", "group")
+NORM_LAYERS = {
+    "none": nn.Identity,
+    "batch": nn.BatchNorm2d,
+    "sync_batch": nn.SyncBatchNorm,
+    "group": nn.GroupNorm,
+    "group_ws": nn.GroupNorm,
+}
+NORMS = get_args(Norm)
 
 
 def test_every_norm_keeps_the_shape():
     features = torch.randn(2, 12, 5, 3)
-    for norm, kind in zip(NORMS, (nn.Identity, nn.BatchNorm2d, nn.GroupNorm), strict=True):
+    assert set(NORM_LAYERS) == set(NORMS)
+    for norm in NORMS:
         layer = make_norm(norm, 12)
-        assert type(layer) is kind
+        assert type(layer) is NORM_LAYERS[norm]
         assert layer(features).shape == features.shape
 
 
@@ -96,6 +109,58 @@ def test_a_strided_convolution_of_a_narrow_map_learns_in_bf16():
     assert error < 0.05 * expected.abs().max()
 
 
+def spread(weights):
+    return weights.mean((1, 2, 3)), weights.var((1, 2, 3), correction=0)
+
+
+@pytest.mark.parametrize(("inputs", "kernel"), [(1, 3), (7, 1), (16, 3)])
+def test_standardised_weights_have_mean_zero_and_the_variance_of_xavier(inputs, kernel):
+    torch.manual_seed(0)
+    layer = StandardisedConv(inputs, 6, kernel, padding=kernel // 2, bias=False)
+    nn.init.normal_(layer.weight, mean=3.0, std=0.2)
+    mean, variance = spread(layer.standardised())
+    fed = inputs * kernel**2
+    torch.testing.assert_close(mean, torch.zeros(6), atol=1e-5, rtol=0)
+    torch.testing.assert_close(variance, torch.full((6,), 1 / fed), rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_only_group_ws_standardises_and_its_norm_cannot_tell_scale_and_mean_of_weights(norm):
+    torch.manual_seed(0)
+    layer = conv(4, 32, 3, norm=norm, stride=2)
+    assert isinstance(layer[0], StandardisedConv) == (norm == "group_ws")
+    features = torch.randn(2, 4, 9, 7)
+    before = layer(features)
+    with torch.no_grad():  # by another factor and mean for every output
+        layer[0].weight.mul_(torch.linspace(0.5, 5, 32).view(-1, 1, 1, 1)).add_(0.3)
+    same = torch.allclose(layer(features), before, atol=1e-4)
+    assert same == (norm == "group_ws")
+
+
+def test_standardised_weights_are_those_of_qiao_et_al_under_their_norm():
+    torch.manual_seed(0)
+    layer = make_conv("group_ws", 5, 32, 3, padding=1)
+    features, group = torch.randn(2, 5, 8, 8), nn.GroupNorm(2, 32, eps=0.0)
+    theirs = layer.weight - layer.weight.mean((1, 2, 3), keepdim=True)
+    theirs = theirs / theirs.flatten(1).std(1, correction=0).view(-1, 1, 1, 1)
+    expected = group(nn.functional.conv2d(features, theirs, padding=1))
+    torch.testing.assert_close(group(layer(features)), expected)
+
+
+def test_weights_that_are_all_alike_are_standardised_to_nothing():
+    layer = make_conv("group_ws", 3, 2, 3)
+    nn.init.constant_(layer.weight, 0.5)
+    layer(torch.randn(1, 3, 5, 5)).square().sum().backward()
+    assert torch.count_nonzero(layer.standardised()) == 0
+    assert torch.isfinite(layer.weight.grad).all()
+
+
+def test_a_standardised_strided_convolution_of_the_smallest_map_is_the_same_in_training():
+    layer = make_conv("group_ws", 4, 6, 3, stride=2, padding=1)
+    features = torch.randn(2, 4, 1, 1)
+    torch.testing.assert_close(layer.train()(features), layer.eval()(features))
+
+
 def test_l2_norm_scales_every_location_to_the_learned_length():
     layer = L2Norm(4)
     result = layer(torch.randn(2, 4, 3, 5))
@@ -158,7 +223,7 @@ def test_what_has_weights_of_its_own_keeps_them():
     assert torch.equal(layer.weight, before)
 
 
-@pytest.mark.parametrize("norm", ["batch", "group"])
+@pytest.mark.parametrize("norm", ["batch", "sync_batch", "group", "group_ws"])
 def test_norms_start_as_the_identity_but_those_of_predictors_start_small(norm):
     layer = make_norm(norm, 64)
     initialise(layer, "he")

@@ -85,6 +85,8 @@ def test_everything_needed_to_use_it_comes_back(model):
         {"in_channels": 1},
         {"in_channels": 5, "classes": ["one"]},
         {"norm_backbone": "group", "norm_head": "none"},
+        {"norm_backbone": "group_ws", "norm_head": "group_ws"},
+        {"norm_backbone": "sync_batch", "norm_head": "sync_batch"},
         {"input_size": 96},
     ],
 )

@@ -1,6 +1,7 @@
 """SSD equals torchvision's where torchvision has it, and its variants differ where they say so."""
 
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from torch import nn
 from torchvision.models.detection import ssd300_vgg16 as torchvision_ssd300
 
 from scratchdet.models.backbones.resnet import STEMS
+from scratchdet.models.layers import Norm
 from scratchdet.models.zoo import MODELS, create_model
 from scratchdet.ops.priors import make_priors
 
@@ -50,7 +52,7 @@ def test_with_norms_the_result_of_every_pooling_is_normalised_and_the_last_map_i
     assert isinstance(detector.neck.extras[-2][-1], nn.ReLU)
 
 
-@pytest.mark.parametrize("norm", ["none", "batch", "group"])
+@pytest.mark.parametrize("norm", get_args(Norm))
 def test_only_without_a_norm_are_the_features_of_conv4_3_scaled(norm):
     detector = shape_only("ssd300_vgg16", norm_backbone=norm)
     assert isinstance(detector.backbone.scale, nn.Identity) == (norm != "none")

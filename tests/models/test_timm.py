@@ -274,7 +274,7 @@ def test_scales_that_start_at_zero_still_do_as_group_norms():
 @pytest.mark.parametrize(
     ("backbone", "norm", "reason"),
     [
-        ("resnet10t", "none", "norm_backbone 'none' .* choose from batch, group"),
+        ("resnet10t", "none", "norm_backbone 'none' .* choose from batch, sync_batch, group"),
         ("nextvit_small", "group", "BatchNorm1d. Choose batch"),
     ],
 )

@@ -9,7 +9,13 @@ from torch import nn
 
 from scratchdet.models.zoo import MODELS, create_model, list_models
 
-NORM_LAYERS = {"none": set(), "batch": {nn.BatchNorm2d}, "group": {nn.GroupNorm}}
+NORM_LAYERS = {
+    "none": set(),
+    "batch": {nn.BatchNorm2d},
+    "sync_batch": {nn.SyncBatchNorm},
+    "group": {nn.GroupNorm},
+    "group_ws": {nn.GroupNorm},
+}
 SMALL = (64, 96)
 # Networks of timm come with norms of their own: test_timm.py.
 OURS = [name for name in MODELS if not name.endswith("_timm")]
@@ -22,7 +28,7 @@ def shape_only(name, **choices):
 
 
 def norms_in(*modules):
-    kinds = (nn.BatchNorm2d, nn.GroupNorm)
+    kinds = (nn.BatchNorm2d, nn.SyncBatchNorm, nn.GroupNorm)
     return {type(layer) for m in modules for layer in m.modules() if isinstance(layer, kinds)}
 
 
@@ -67,7 +73,14 @@ def test_every_parameter_gets_a_gradient(name):
 
 @pytest.mark.parametrize("name", OURS)
 @pytest.mark.parametrize(
-    ("norm_backbone", "norm_head"), [("none", "batch"), ("batch", "group"), ("group", "none")]
+    ("norm_backbone", "norm_head"),
+    [
+        ("none", "batch"),
+        ("batch", "group"),
+        ("group", "none"),
+        ("sync_batch", "group_ws"),
+        ("group_ws", "sync_batch"),
+    ],
 )
 def test_norms_of_backbone_and_head_are_chosen_apart(name, norm_backbone, norm_head):
     choices = {"norm_backbone": norm_backbone, "norm_head": norm_head}

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from scratchdet.models.checkpointing import Checkpointing, recomputed
-from scratchdet.models.layers import NORM_EPS, Norm, StridedConv, conv, make_norm
+from scratchdet.models.layers import NORM_EPS, Norm, conv, make_conv, make_norm
 
 STEM = (64, 64, 128)  # channels; DSOD, table 1
 
@@ -34,9 +34,7 @@ def _activated_conv(
     return nn.Sequential(
         make_norm(norm, inputs, eps=eps),
         nn.ReLU(),
-        StridedConv(
-            inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=norm == "none"
-        ),
+        make_conv(norm, inputs, outputs, kernel, stride=stride, padding=kernel // 2),
     )
 
 

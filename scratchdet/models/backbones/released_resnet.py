@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from scratchdet.models.backbones.resnet import make_stages, make_stem
-from scratchdet.models.layers import Norm, conv, make_norm
+from scratchdet.models.layers import Norm, conv, make_conv, make_norm
 
 
 class CaffeRootResNet(nn.Module):
@@ -50,16 +50,15 @@ class PostActivationBlock(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, *, norm: Norm, stride: int = 1) -> None:
         super().__init__()
-        bias = norm == "none"
         self.residual = nn.Sequential(
             conv(inputs, outputs, 3, norm=norm, stride=stride),
-            nn.Conv2d(outputs, outputs, 3, padding=1, bias=bias),
+            make_conv(norm, outputs, outputs, 3, padding=1),
             make_norm(norm, outputs),
         )
         self.shortcut: nn.Module = nn.Identity()
         if inputs != outputs or stride != 1:
             self.shortcut = nn.Sequential(
-                nn.Conv2d(inputs, outputs, 1, stride=stride, bias=bias), make_norm(norm, outputs)
+                make_conv(norm, inputs, outputs, 1, stride=stride), make_norm(norm, outputs)
             )
         self.relu = nn.ReLU()
 

@@ -12,7 +12,7 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from scratchdet.models.layers import Norm, StridedConv, conv, pre_activation
+from scratchdet.models.layers import Norm, conv, make_conv, pre_activation
 
 Stem = Literal["7x7/2", "3x3x3/2", "7x7/1", "root"]
 
@@ -56,18 +56,15 @@ class PreActivationBlock(nn.Module):
         activates: bool = True,
     ) -> None:
         super().__init__()
-        bias = norm == "none"
         self.activate = pre_activation(inputs, norm) if activates else nn.Identity()
         self.residual = nn.Sequential(
-            StridedConv(inputs, outputs, 3, stride=stride, padding=padding, bias=bias),
+            make_conv(norm, inputs, outputs, 3, stride=stride, padding=padding),
             *pre_activation(outputs, norm),
-            nn.Conv2d(outputs, outputs, 3, padding=1, bias=bias),
+            make_conv(norm, outputs, outputs, 3, padding=1),
         )
         self.crop = 1 - padding
         projects = inputs != outputs or stride != 1
-        self.shortcut = (
-            nn.Conv2d(inputs, outputs, 1, stride=stride, bias=bias) if projects else None
-        )
+        self.shortcut = make_conv(norm, inputs, outputs, 1, stride=stride) if projects else None
 
     def forward(
         self, features: Float[Tensor, "B C H W"]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from scratchdet.models.layers import make_norm
 
-TimmNorm = Literal["batch", "group"]
+TimmNorm = Literal["batch", "sync_batch", "group"]
 
 REDUCTIONS = (8, 16, 32)  # of the maps that SSD's first three levels stand on
 PROBE = (32, 64)  # height, width: the smallest that has all maps, and not square
@@ -22,8 +22,9 @@ class TimmBackbone(nn.Module):
     """The maps of reduction 8, 16 and 32 of the timm network `name`, as timm initialises it.
 
     Weights are never loaded: names of weights (`resnet50.a1_in1k`) and of the hub are refused.
-    norm: "batch" leaves the network's own norms, whatever they are; "group" makes group norms of
-    its BatchNorms. It cannot be had without: its convolutions count on them.
+    norm: "batch" leaves the network's own norms, whatever they are; "sync_batch" and "group"
+    make those of its BatchNorms. It cannot be had without: its convolutions count on them. Nor with
+    standardised weights: which of its convolutions stand before a norm is not told.
 
     Images are padded with zeros, below and on the right, to multiples of 32, and the maps cut to
     the image. So any H x W gives ceil(H / 8) x ceil(W / 8) locations, and so on, of every network;
@@ -39,7 +40,11 @@ class TimmBackbone(nn.Module):
         self.network = _create(name, in_channels=in_channels, kept=kept)
         for parameter in idle:  # distributed training would wait for their gradients
             self.network.get_parameter(parameter).requires_grad_(False)
-        if norm == "group":
+        if norm == "sync_batch":
+            from timm.layers import convert_sync_batchnorm
+
+            convert_sync_batchnorm(self.network)
+        elif norm == "group":
             _replace_norms(name, self.network)
 
     def forward(self, images: Float[Tensor, "B C H W"]) -> list[Float[Tensor, "B _ _ _"]]:

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from scratchdet.models.backbones.resnet import PreActivationBlock
-from scratchdet.models.layers import Norm, StridedConv, at_least, pre_activation
+from scratchdet.models.layers import Norm, at_least, make_conv, pre_activation
 from scratchdet.models.necks.extras import Extra
 
 
@@ -19,20 +19,20 @@ class PreActivationSSDExtras(nn.Module):
 
     def __init__(self, channels: Sequence[int], extras: Sequence[Extra], *, norm: Norm) -> None:
         super().__init__()
-        inputs, bias = [channels[-1], *(extra.outputs for extra in extras)], norm == "none"
+        inputs = [channels[-1], *(extra.outputs for extra in extras)]
         self.smallest = [extra.smallest for extra in extras]
         self.extras = nn.ModuleList(
             nn.Sequential(
                 *pre_activation(before, norm),
-                nn.Conv2d(before, extra.squeeze, 1, bias=bias),
+                make_conv(norm, before, extra.squeeze, 1),
                 *pre_activation(extra.squeeze, norm),
-                StridedConv(
+                make_conv(
+                    norm,
                     extra.squeeze,
                     extra.outputs,
                     extra.kernel,
                     stride=extra.stride,
                     padding=extra.padding,
-                    bias=bias,
                 ),
             )
             for before, extra in zip(inputs, extras, strict=False)
