@@ -148,7 +148,7 @@ def render(
     for change in colours:
         patch = change(patch, rng)
     return replace(
-        _move_objects(sample, source=source, target=target), image=_paste(patch, target, size, fill)
+        move_objects(sample, source=source, target=target), image=_paste(patch, target, size, fill)
     )
 
 
@@ -194,7 +194,7 @@ def _select(sample: Sample, kept: np.ndarray) -> Sample:
     )
 
 
-def _move_objects(sample: Sample, *, source: np.ndarray, target: np.ndarray) -> Sample:
+def move_objects(sample: Sample, *, source: np.ndarray, target: np.ndarray) -> Sample:
     """The objects whose centre lies in `source`, moved with it to `target`; the image stays."""
     centres = (sample.boxes[:, :2] + sample.boxes[:, 2:]) / 2
     shown = _select(sample, ((centres >= source[:2]) & (centres < source[2:])).all(axis=1))
