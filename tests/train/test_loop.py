@@ -184,7 +184,7 @@ def test_the_recipe_of_a_run_is_complete_and_repeats_it(dataset, tiny, tmp_path)
     [
         ({"data": {"augment": "wild"}}, r"data\.augment is 'wild'; choose from none, mild"),
         ({"model": {"name": "yolo"}}, r"model\.name is 'yolo'; choose from ssd300_vgg16"),
-        ({"data": {"batch": 1}}, r"data\.batch 1"),
+        ({"data": {"batch": 1}}, "one value per channel"),
         ({"run": {"device": "abacus"}}, "'abacus' is not known"),
     ],
 )
