@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +11,17 @@ import numpy as np
 from scratchdet.structures import DataError, DetectionData
 
 
-def chosen_splits(split: str | None, available: Sequence[str], path: Path) -> list[str]:
-    """The names in `split`, which joins several with `+`; all that are available if it is None."""
+def chosen_splits(
+    split: str | None, available: Sequence[str], path: Path, *, also: Collection[str] = ()
+) -> list[str]:
+    """The names in `split`, which joins several with `+`; all that are available if it is None.
+
+    Those in `also` are taken too, but are too many to be listed in the error about an unknown one.
+    """
     if split is None:
         return list(available)
     names = [name.strip() for name in split.split("+")]
-    missing = [name for name in names if name not in available]
+    missing = [name for name in names if name not in available and name not in also]
     if missing:
         listed = ", ".join(available) or "none"
         raise DataError(

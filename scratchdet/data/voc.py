@@ -3,43 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
-from xml.etree.ElementTree import Element, ParseError
-from xml.parsers import expat
+from xml.etree.ElementTree import ParseError
 
 import numpy as np
-from defusedxml import ElementTree
 
 from scratchdet.data.assemble import Found, OnBadBox, assemble
 from scratchdet.data.images import EXTENSIONS, image_size
 from scratchdet.data.split import chosen_splits
+from scratchdet.data.voc_xml import Annotation, counts_from_zero, place_of_object, read_annotation
 from scratchdet.structures import DataError, DetectionData, Problem
 
 LAYOUT = "Annotations/*.xml with JPEGImages/ beside it, or a VOCdevkit of such folders"
 IMAGE_FOLDERS = ("JPEGImages", "images", ".")
-CORNERS = ("xmin", "ymin", "xmax", "ymax")
-
-
-class _File(NamedTuple):
-    """One annotation file as it stands."""
-
-    path: Path
-    image: str
-    """<filename>, which may be wrong or empty."""
-    size: tuple[int, int] | None
-    names: list[str]
-    corners: list[list[float]]
-    difficult: list[bool]
 
 
 class _Folder(NamedTuple):
     """One year: everything in its Annotations, whatever the split, so that all splits agree."""
 
     root: Path
-    files: dict[str, _File]
+    files: dict[str, Annotation]
     broken: dict[str, Problem]
     from_zero: Path | None
     """The first file with a corner below 1, so that corners count from 0; None: they do from 1."""
@@ -50,14 +36,20 @@ def recognises(path: Path) -> bool:
 
 
 def list_splits(path: Path) -> list[str]:
-    """Names in ImageSets/Main, without the lists of single classes (`aeroplane_train`)."""
-    names = _split_names(path)
+    """Names in ImageSets/Main, without the lists of single classes (`aeroplane_train`).
+
+    Each stands for all years of a devkit; `read` takes those of one year too: `VOC2007/train`.
+    """
+    lists = _lists(_roots(path))
+    names = {name for name in lists if "/" not in name}
     per_class = {
         name
         for name in names
-        if name.rpartition("_")[0] and name.rpartition("_")[2] in names and _has_flags(path, name)
+        if name.rpartition("_")[0]
+        and name.rpartition("_")[2] in names
+        and all(_without_flag(line) != line for file in lists[name] for line in _lines(file))
     }
-    return [name for name in names if name not in per_class]
+    return sorted(names - per_class)
 
 
 def read(
@@ -69,6 +61,7 @@ def read(
 ) -> DetectionData:
     """A VOC folder or all years of a VOCdevkit; without `split` every annotated image.
 
+    `VOC2007/trainval+VOC2007/test+VOC2012/trainval` joins splits of single years.
     Classes are the sorted names in all annotations, whatever the split. Corners count from 1 and
     include the last pixel, unless a corner below 1 anywhere in a year shows that they count from 0.
     Images without annotation are problems where no lists say which images are meant.
@@ -77,10 +70,10 @@ def read(
     roots = _roots(path)
     if not roots:
         raise DataError(f"{path}: no VOC data here; looked for {LAYOUT}")
-    chosen = None if split is None else chosen_splits(split, _split_names(path), path)
+    lists = None if split is None else _chosen_lists(path, split)
     years = [_read_folder(root) for root in roots]
     names = sorted({name for year in years for file in year.files.values() for name in file.names})
-    parts = {_name(year.root): _part(year, chosen, names) for year in years}
+    parts = {_name(year.root): _part(year, lists, names) for year in years}
     return assemble(parts, classes=classes, on_bad_box=on_bad_box)
 
 
@@ -95,18 +88,23 @@ def _name(root: Path) -> str:
     return os.path.basename(os.path.abspath(root))
 
 
-def _split_files(path: Path) -> list[Path]:
-    files = (sorted((root / "ImageSets/Main").glob("*.txt")) for root in _roots(path))
-    return list(chain.from_iterable(files))
+def _lists(roots: Sequence[Path]) -> dict[str, list[Path]]:
+    """The lists of images by the name of their split: `train` of all years, `VOC2007/train`."""
+    lists: dict[str, list[Path]] = {}
+    for root in roots:
+        for file in sorted((root / "ImageSets/Main").glob("*.txt")):
+            for name in (file.stem, f"{_name(root)}/{file.stem}"):
+                lists.setdefault(name, []).append(file)
+    return lists
 
 
-def _split_names(path: Path) -> list[str]:
-    return sorted({file.stem for file in _split_files(path)})
-
-
-def _has_flags(path: Path, name: str) -> bool:
-    lines = chain.from_iterable(_lines(file) for file in _split_files(path) if file.stem == name)
-    return all(_without_flag(line) != line for line in lines)
+def _chosen_lists(path: Path, split: str) -> list[Path]:
+    lists = _lists(_roots(path))
+    offered = list_splits(path)
+    if len(_roots(path)) > 1:
+        offered += [name for name in lists if "/" in name and Path(name).name in offered]
+    chosen = chosen_splits(split, offered, path, also=lists)
+    return list(dict.fromkeys(file for name in chosen for file in lists[name]))
 
 
 def _lines(file: Path) -> list[str]:
@@ -120,73 +118,33 @@ def _without_flag(line: str) -> str:
     return head.strip() if head and flag in ("-1", "0", "1") else line
 
 
-def _listed(root: Path, splits: Sequence[str]) -> list[str]:
-    files = (root / "ImageSets/Main" / f"{split}.txt" for split in splits)
-    lines = chain.from_iterable(_lines(file) for file in files if file.is_file())
+def _listed(file: Path, year: _Folder) -> list[str]:
     # `photo 1` may be an id of its own: an annotation of that name decides.
-    whole = {path.stem for path in (root / "Annotations").glob("* *.xml")}
-    return list(dict.fromkeys(line if line in whole else _without_flag(line) for line in lines))
+    known = year.files.keys() | year.broken.keys()
+    return [line if line in known else _without_flag(line) for line in _lines(file)]
 
 
 def _read_folder(root: Path) -> _Folder:
     files, broken = {}, {}
     for path in sorted((root / "Annotations").glob("*.xml")):
         try:
-            files[path.stem] = _read_file(path)
+            files[path.stem] = read_annotation(path)
         except ParseError as error:
             where = f"{path}:{error.position[0]}"
             broken[path.stem] = Problem(where, f"malformed XML: {error}", "image dropped")
         # LookupError, ValueError: unknown encodings, and the document types defusedxml refuses.
         except (OSError, LookupError, ValueError) as error:
             broken[path.stem] = Problem(str(path), f"cannot be read: {error!r}", "image dropped")
-    from_zero = next((file.path for file in files.values() if _counts_from_zero(file)), None)
+    from_zero = next((file.path for file in files.values() if counts_from_zero(file)), None)
     return _Folder(root, files, broken, from_zero)
 
 
-def _counts_from_zero(file: _File) -> bool:
-    """Whether a corner is below 1; of boxes with area, as others may be mere placeholders."""
-    return any(
-        (xmin < 1 or ymin < 1) and xmax > xmin and ymax > ymin
-        for xmin, ymin, xmax, ymax in file.corners
-    )
-
-
-def _read_file(path: Path) -> _File:
-    tree = ElementTree.fromstring(path.read_bytes(), forbid_dtd=True)
-    # Only direct children: <part> and <attributes> have names and boxes of their own.
-    objects = tree.findall("object")
-    return _File(
-        path=path,
-        image=(tree.findtext("filename") or "").strip(),
-        size=_size(tree),
-        names=[(item.findtext("name") or "").strip() for item in objects],
-        corners=[[_number(item.findtext(f"bndbox/{c}")) for c in CORNERS] for item in objects],
-        difficult=[
-            (item.findtext("difficult") or "").strip().lower() in ("1", "true") for item in objects
-        ],
-    )
-
-
-def _number(text: str | None) -> float:
-    try:
-        return float(text or "nan")
-    except ValueError:
-        return float("nan")
-
-
-def _size(tree: Element) -> tuple[int, int] | None:
-    """(width, height), None where the file does not say (some tools write 0)."""
-    width, height = _number(tree.findtext("size/width")), _number(tree.findtext("size/height"))
-    return (int(width), int(height)) if width >= 1 and height >= 1 else None
-
-
-def _part(year: _Folder, splits: Sequence[str] | None, names: Sequence[str]) -> Found:
-    """The images of a year that are in `splits` and have both annotation and image."""
+def _part(year: _Folder, lists: Sequence[Path] | None, names: Sequence[str]) -> Found:
+    """The images of a year that are in `lists` and have both annotation and image."""
     annotated = sorted((*year.files, *year.broken))
-    ids = annotated if splits is None else _listed(year.root, splits)
+    ids, problems = (annotated, []) if lists is None else _wanted(lists, year)
     images = _images(year.root)
-    found: list[tuple[str, Path, tuple[int, int], _File]] = []
-    problems = []
+    found: list[tuple[str, Path, tuple[int, int], Annotation]] = []
     for image_id in ids:
         located = _locate(image_id, year, images)
         if isinstance(located, Problem):
@@ -212,11 +170,31 @@ def _part(year: _Folder, splits: Sequence[str] | None, names: Sequence[str]) -> 
         labels=np.array([label[n] for f in files for n in f.names], np.int64),
         ignore=np.array([d for f in files for d in f.difficult], bool),
         classes=[name for name in names if name],
-        where=lambda row: _place(*rows[row]),
+        where=lambda row: place_of_object(*rows[row]),
         empty_side=float(first),
         problems=tuple(problems),
         notes=(_corner_note(year),),
     )
+
+
+def _wanted(lists: Sequence[Path], year: _Folder) -> tuple[list[str], list[Problem]]:
+    """The ids in those of `lists` that are of this year, each once.
+
+    A list of which nothing is annotated is one problem, not thousands.
+    """
+    wanted: list[str] = []
+    problems: list[Problem] = []
+    for file in lists:
+        if year.root not in file.parents:
+            continue
+        ids = _listed(file, year)
+        if ids and not (year.files.keys() | year.broken.keys()).intersection(ids):
+            what = f"none of its {len(ids)} images has an annotation in {year.root / 'Annotations'}"
+            hint = " (challenges publish their test images without)"
+            problems.append(Problem(str(file), what + hint, "image dropped"))
+        else:
+            wanted += ids
+    return list(dict.fromkeys(wanted)), problems
 
 
 def _corner_note(year: _Folder) -> str:
@@ -250,7 +228,7 @@ def _images(root: Path) -> dict[str, list[Path]]:
 
 def _locate(
     image_id: str, year: _Folder, images: dict[str, list[Path]]
-) -> tuple[Path, tuple[int, int], _File] | Problem:
+) -> tuple[Path, tuple[int, int], Annotation] | Problem:
     """Image, size and annotation of an id, or what is missing.
 
     The image is the one called like the annotation, as the devkit has it; <filename> decides
@@ -272,25 +250,3 @@ def _locate(
         return image, file.size or image_size(image), file
     except DataError as error:
         return Problem(str(file.path), str(error), "image dropped")
-
-
-def _place(file: _File, index: int) -> str:
-    """`path:line` of an object; the file is parsed again, because trees do not keep lines."""
-    return f"{file.path}:{_object_lines(file.path.read_bytes())[index]}"
-
-
-def _object_lines(text: bytes) -> Sequence[int]:
-    """The lines on which the <object> children of the root begin."""
-    parser = expat.ParserCreate()
-    open_tags: list[str] = []
-    lines: list[int] = []
-
-    def start(tag: str, _: Iterable[str]) -> None:
-        if tag == "object" and len(open_tags) == 1:
-            lines.append(parser.CurrentLineNumber)
-        open_tags.append(tag)
-
-    parser.StartElementHandler = start
-    parser.EndElementHandler = lambda _: open_tags.pop()
-    parser.Parse(text, True)
-    return lines

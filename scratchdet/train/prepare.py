@@ -58,7 +58,8 @@ def choose_splits(recipe: DataRecipe) -> tuple[str | None, str | None]:
             )
     if val_split is None:
         val_split = split_called(available, "val")
-        trained = (split or "").split("+")
+        # Of any year: VOC2007/trainval has images of val too.
+        trained = [name.strip().rpartition("/")[2] for name in (split or "").split("+")]
         if val_split in trained or any(name.startswith("trainval") for name in trained):
             val_split = None
     return split, None if val_split == NO_VALIDATION else val_split

@@ -202,6 +202,73 @@ def test_the_years_of_a_devkit_are_joined_and_ids_used_twice_get_their_year(tmp_
     assert len(read(tmp_path, split="val")) == 1
 
 
+def devkit(root):
+    """Two years of two images for each list, as the published ones lie, with lists of classes."""
+    for year in ("VOC2007", "VOC2012"):
+        for split in ("train", "val", "test"):
+            ids = [f"{year[3:]}_{split}{n}" for n in range(2)]
+            for image_id in ids:
+                write(root / year, image_id, item((1, 1, 9, 9)))
+            write_list(root / year, split, *ids)
+            write_list(root / year, f"a_{split}", *(f"{image_id}  1" for image_id in ids))
+        lists = root / year / "ImageSets/Main"
+        both = (lists / "train.txt").read_text() + "\n" + (lists / "val.txt").read_text()
+        (lists / "trainval.txt").write_text(both)
+        for folder in ("Segmentation", "Layout", "Action"):
+            (root / year / "ImageSets" / folder).mkdir()
+            (root / year / "ImageSets" / folder / "other.txt").write_text("nothing")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("split", "years"),
+    [
+        ("VOC2007/trainval", {"2007": 4}),
+        ("trainval", {"2007": 4, "2012": 4}),
+        ("VOC2007/trainval+VOC2012/trainval", {"2007": 4, "2012": 4}),
+        ("VOC2007/trainval + VOC2007/test+VOC2012/trainval", {"2007": 6, "2012": 4}),
+        ("trainval+VOC2007/train", {"2007": 4, "2012": 4}),
+        ("VOC2012/a_train", {"2012": 2}),
+    ],
+)
+def test_a_split_may_be_of_one_year_of_a_devkit(tmp_path, split, years):
+    ids = list(read(devkit(tmp_path), split=split).ids)
+    assert len(ids) == len(set(ids))
+    assert {year: sum(i.startswith(year) for i in ids) for year in {i[:4] for i in ids}} == years
+
+
+def test_the_splits_of_single_years_are_named_where_one_is_asked_for_that_is_not_there(tmp_path):
+    devkit(tmp_path)
+    assert list_splits(tmp_path) == ["test", "train", "trainval", "val"]
+    with pytest.raises(DataError, match="VOC2007/night") as error:
+        read(tmp_path, split="VOC2007/night")
+    assert "VOC2007/test" in str(error.value)
+    assert "VOC2012/trainval" in str(error.value)
+    assert "a_train" not in str(error.value)
+    assert "other" not in str(error.value)
+
+
+def test_a_year_on_its_own_has_splits_with_and_without_its_name(tmp_path):
+    year = devkit(tmp_path) / "VOC2007"
+    assert list(read(year, split="VOC2007/val").ids) == list(read(year, split="val").ids)
+    with pytest.raises(DataError, match="there are: test, train, trainval, val \\("):
+        read(year, split="VOC2012/val")
+
+
+def test_a_test_list_without_any_annotation_is_one_problem(tmp_path):
+    devkit(tmp_path)
+    for n in range(2):
+        (tmp_path / f"VOC2012/Annotations/2012_test{n}.xml").unlink()
+    data = read(tmp_path, split="test")
+    assert list(data.ids) == ["2007_test0", "2007_test1"]
+    (problem,) = data.problems
+    assert problem.where.endswith("VOC2012/ImageSets/Main/test.txt")
+    assert "none of its 2 images has an annotation" in problem.what
+    assert len(read(tmp_path, split="VOC2012/test")) == 0
+    (tmp_path / "VOC2012/Annotations/2012_test1.xml").write_text("<annotation")
+    assert len(read(tmp_path, split="VOC2012/test").problems) == 2
+
+
 def test_years_that_are_links_to_folders_of_the_same_name_are_all_read(tmp_path):
     (tmp_path / "devkit").mkdir()
     for year in ("VOC2007", "VOC2012"):

@@ -102,6 +102,15 @@ def test_splits_that_are_asked_for_are_taken(voc):
     assert splits_of(root, val_split="none") == ("train", None)
 
 
+@pytest.mark.parametrize(
+    ("split", "val_split"),
+    [("VOC2007/train", "val"), ("VOC2007/trainval + VOC2007/test", None), ("VOC2007/val", None)],
+)
+def test_nothing_is_validated_on_that_is_trained_on_as_a_split_of_one_year(voc, split, val_split):
+    root = voc(name="VOC2007", train=range(4), val=range(4, 6), trainval=range(6), test=range(6, 8))
+    assert splits_of(root.parent, split=split) == (split, val_split)
+
+
 def test_unclear_splits_are_asked_about(voc):
     with pytest.raises(DataError, match=r"There are blue, red: say --split NAME"):
         splits_of(voc(red=range(3), blue=range(3, 6)))
