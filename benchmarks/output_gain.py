@@ -18,11 +18,12 @@ from scratchdet.data.digits import write_digits
 from scratchdet.recipe import Recipe, differing
 from scratchdet.recipes import load_recipe
 from scratchdet.train.device import describe_device, use_threads
+from scratchdet.train.distributed import Ranks
 from scratchdet.train.loop import train_step
 from scratchdet.train.optim import learning_rate, set_learning_rate
 from scratchdet.train.prepare import Prepared, prepare
 from scratchdet.train.resolve import resolve
-from scratchdet.train.setup import batches_from, build, make_loss
+from scratchdet.train.setup import batches_from, build, make_loss, zero_of
 from scratchdet.version import describe_code
 
 GAINS = (1.0, 0.2)
@@ -40,7 +41,9 @@ def start_of_training(recipe: Recipe, prepared: Prepared, gain: float) -> list[t
     loss = make_loss(recipe.optim, training.detector)
     training.detector.train()
     terms = []
-    for step, batch in zip(range(STEPS), batches_from(recipe, prepared, start=0), strict=False):
+    fill = zero_of(training.detector)
+    batches = batches_from(recipe, prepared, fill=fill, start=0, ranks=Ranks())
+    for step, batch in zip(range(STEPS), batches, strict=False):
         lr = learning_rate(
             step,
             highest=recipe.optim.lr,
@@ -59,7 +62,7 @@ def main() -> None:
     use_threads(0)
     with tempfile.TemporaryDirectory() as folder:
         data = write_digits(Path(folder) / "digits")
-        recipe = resolve(
+        recipe, _ = resolve(
             differing(load_recipe("digits"), data={"path": str(data), "test_split": ""})
         )
         prepared = prepare(recipe.data, threads=2, console=Console(quiet=True))

@@ -20,6 +20,7 @@ from tyro.constructors import (
 from scratchdet.recipe import Recipe, RecipeError, differing
 from scratchdet.recipe_toml import from_toml
 from scratchdet.recipes import choose_recipe, load_recipe
+from scratchdet.recipes.lengths import lengthened
 from scratchdet.terminal import say
 
 RUNS = Path("runs")
@@ -94,8 +95,11 @@ def train(arguments: Sequence[str]) -> int:
     if command.resume and command.settings.model.init:
         raise RecipeError("--resume goes on with a run; --init begins one: give one of them")
     console = Console()
+    base = _base_recipe(command, console)
+    if not command.resume:
+        base = _following(base, command.settings, arguments)
     # Read once more on top of the recipe: the command line has the last word.
-    command = parse(default=TrainCommand(settings=_base_recipe(command, console)))
+    command = parse(default=TrainCommand(settings=base))
 
     from scratchdet.train.loop import train as run_training
 
@@ -171,6 +175,20 @@ def _base_recipe(command: TrainCommand, console: Console) -> Recipe:
         recipe = differing(recipe, model=network_of(parent.detector))
         say(console, f"network: that of {parent.name}")
     return recipe
+
+
+def _following(base: Recipe, given: Recipe, arguments: Sequence[str]) -> Recipe:
+    """The recipe with what follows from values on the command line.
+
+    Its drops come at the same shares of another number of steps, and a learning rate that is given
+    is meant for the batch that there is.
+    """
+    flags = {argument.partition("=")[0] for argument in arguments}
+    if "--schedule.steps" in flags:
+        base = lengthened(base, given.schedule.steps)
+    if "--optim.lr" in flags:
+        base = differing(base, optim={"reference_batch": 0})
+    return base
 
 
 def _free_run(name: str) -> Path:

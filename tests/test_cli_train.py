@@ -123,3 +123,21 @@ def test_a_model_is_fine_tuned_on_the_command_line(data, parent, here, tiny, cap
     assert "init: parent.safetensors (scratchdet300_r18): 1 of 2 classes by name; 3 ch" in said
     assert "\n  same name: b\n  new: a\n" in said
     assert load_model(here / "runs" / "x").classes == ("a", "b")
+
+
+def test_drops_move_with_the_number_of_steps_unless_they_are_given(here, data, asked_for):
+    (here / "mine.toml").write_text('[schedule]\nshape = "drops"\nsteps = 100\ndrops = [40, 80]\n')
+    call(data, "--recipe", "mine.toml", "--steps", "50")
+    call(data, "--recipe", "mine.toml", "--steps=50", "--schedule.drops", "10")
+    call(data, "--recipe", "mine.toml")
+    schedules = [(recipe.schedule.steps, recipe.schedule.drops) for recipe in asked_for]
+    assert schedules == [(50, (20, 40)), (50, (10,)), (100, (40, 80))]
+
+
+def test_a_given_learning_rate_is_not_scaled(here, data, asked_for):
+    (here / "mine.toml").write_text("[optim]\nlr = 0.05\nreference_batch = 128\n")
+    call(data, "--recipe", "mine.toml", "--batch", "8")
+    call(data, "--recipe", "mine.toml", "--batch", "8", "--lr", "0.01")
+    call(data, "--recipe", "mine.toml", "--lr=0.01", "--optim.reference-batch", "64")
+    optims = [(recipe.optim.lr, recipe.optim.reference_batch) for recipe in asked_for]
+    assert optims == [(0.05, 128), (0.01, 0), (0.01, 64)]
