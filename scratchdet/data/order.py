@@ -44,7 +44,7 @@ class SampleOrder:
         if batch % size:
             raise ValueError(
                 f"a batch of {batch} images cannot be shared evenly by {size} processes: "
-                f"take {batch // size * size or size} or {(batch // size + 1) * size}"
+                f"take a multiple of {size}"
             )
         self.images, self.batch, self.seed = images, batch, seed
         self.start, self.stop = start, stop

@@ -1,9 +1,13 @@
 """Training samples: a function of seed, epoch and index."""
 
+from pathlib import Path
+
+import cv2
 import numpy as np
 import pytest
 
 from scratchdet.data.augment import PRESETS
+from scratchdet.data.augment_mix import mosaic
 from scratchdet.data.dataset import TrainingSamples, random_for
 from scratchdet.data.formats import read_data
 from scratchdet.data.voc_write import write_voc
@@ -30,22 +34,22 @@ def same(one, two) -> bool:
 
 
 def test_an_image_without_objects_is_a_sample(data):
-    sample = samples(data, "none")[0, 1]
+    sample = samples(data, "none")[0, 1].sample
     assert sample.boxes.shape == (0, 4)
     assert sample.labels.shape == sample.ignore.shape == (0,)
     assert sample.image.shape == (48, 32, 3)
 
 
 def test_the_same_seed_epoch_and_index_give_the_same_sample_whatever_was_read_before(data):
-    wanted = samples(data)[2, 0]
+    wanted = samples(data)[2, 0].sample
     other = samples(data)
     other[0, 1], other[2, 2]
-    assert same(other[2, 0], wanted)
+    assert same(other[2, 0].sample, wanted)
 
 
 @pytest.mark.parametrize(("seed", "key"), [(0, (3, 0)), (1, (2, 0))])
 def test_another_epoch_or_seed_gives_another_sample(data, seed, key):
-    assert not same(samples(data)[2, 0], samples(data, seed=seed)[key])
+    assert not same(samples(data)[2, 0].sample, samples(data, seed=seed)[key].sample)
 
 
 def test_generators_of_different_keys_are_unrelated():
@@ -55,7 +59,7 @@ def test_generators_of_different_keys_are_unrelated():
 
 
 def test_without_augmentation_a_sample_is_the_image_and_its_boxes_resized(data):
-    sample = samples(data, "none")[0, 0]
+    sample = samples(data, "none")[0, 0].sample
     record = data[0]
     assert np.allclose(sample.boxes, record.boxes * [0.5, 0.75, 0.5, 0.75])  # 64 x 64 to 32 x 48
     assert sample.labels.tolist() == record.labels.tolist() == [0]
@@ -71,12 +75,77 @@ def test_the_data_set_is_left_as_it_is(data):
 
 
 def test_images_are_read_with_as_many_channels_as_asked(data):
-    assert samples(data, channels=1)[0, 0].image.shape == (48, 32, 1)
+    assert samples(data, channels=1)[0, 0].sample.image.shape == (48, 32, 1)
 
 
-def test_an_image_that_has_vanished_is_named(tmp_path, scenes):
-    root = write_voc(tmp_path / "voc", {"train": scenes(1)}, classes=("a", "b"))
+def damaged(tmp_path, scenes, *, count, bad):
+    """A data set of `count` images, and the paths of those in `bad`, which are empty files."""
+    root = write_voc(tmp_path / "voc", {"train": scenes(count)}, classes=("a", "b"))
     data = read_data(root)
-    next((root / "JPEGImages").iterdir()).unlink()
-    with pytest.raises(DataError, match=r"000\.jpg: cannot be read"):
+    for index in bad:
+        Path(data.paths[index]).write_bytes(b"")
+    return data, [data.paths[index] for index in bad]
+
+
+def test_an_image_that_has_vanished_is_replaced_and_named(tmp_path, scenes):
+    data, (path,) = damaged(tmp_path, scenes, count=2, bad=[0])
+    Path(path).unlink()
+    sample, unreadable = samples(data, "none")[0, 0]
+    assert same(sample, samples(data, "none")[0, 1].sample)
+    assert {(bad.where, bad.what) for bad in unreadable} == {
+        (path, "cannot be read (No such file or directory)")
+    }
+
+
+def test_an_image_drawn_in_the_place_of_another_may_be_unreadable_too(tmp_path, scenes):
+    data, paths = damaged(tmp_path, scenes, count=5, bad=[0, 1, 3, 4])
+    drawn = [samples(data, "none")[epoch, 0] for epoch in range(8)]
+    good = samples(data, "none")[0, 2].sample
+    assert all(same(one.sample, good) for one in drawn)
+    assert all(one.unreadable[0].where == paths[0] for one in drawn)
+    assert {bad.where for one in drawn for bad in one.unreadable} == set(paths)
+
+
+def test_the_replacement_depends_on_seed_epoch_and_index_alone(tmp_path, scenes):
+    data, _ = damaged(tmp_path, scenes, count=9, bad=[0])
+    first = [samples(data)[epoch, 0] for epoch in range(6)]
+    again = [samples(data)[epoch, 0] for epoch in reversed(range(6))][::-1]
+    for one, other in zip(first, again, strict=True):
+        assert same(one.sample, other.sample)
+        assert one.unreadable == other.unreadable
+    assert len({one.sample.image.tobytes() for one in first}) > 1
+
+
+def test_a_data_set_without_a_readable_image_is_an_error(tmp_path, scenes):
+    data, _ = damaged(tmp_path, scenes, count=2, bad=[0, 1])
+    with pytest.raises(DataError, match=r"in turn cannot be read.*\.jpg: the file is empty"):
         samples(data)[0, 0]
+
+
+def test_an_image_of_another_size_than_its_boxes_were_drawn_on_is_unreadable(tmp_path, scenes):
+    data, (path,) = damaged(tmp_path, scenes, count=2, bad=[0])
+    cv2.imwrite(path, np.zeros((20, 30, 3), np.uint8))
+    assert samples(data)[0, 0].unreadable[0].what == "is 30x20, not 64x64 as its boxes are"
+
+
+def test_what_is_mixed_in_comes_through_the_generator_of_the_sample(data):
+    def with_another(sample, another, rng):
+        return another()
+
+    steps = PRESETS["none"]((48, 32), MEAN)
+    mixing = TrainingSamples(data, steps, channels=3, seed=0, mixes=((0.5, with_another),))
+    found = [mixing[epoch, 1].sample for epoch in range(60)]
+    plain = [samples(data, "none")[0, index].sample for index in range(3)]
+    counts = [sum(same(one, other) for one in found) for other in plain]
+    assert sum(counts) == 60
+    assert counts[0] > 0 and counts[2] > 0  # noqa: PT018
+    assert 25 < counts[1] < 55  # half of them unmixed, and a third of the others by chance
+    assert all(same(mixing[epoch, 1].sample, found[epoch]) for epoch in (5, 3))
+
+
+def test_an_unreadable_image_that_was_to_be_mixed_in_is_named_too(tmp_path, scenes):
+    data, (path,) = damaged(tmp_path, scenes, count=2, bad=[1])
+    steps = PRESETS["none"]((48, 32), MEAN)
+    mixing = TrainingSamples(data, steps, channels=3, seed=0, mixes=((1.0, mosaic),))
+    named = {bad.where for epoch in range(4) for bad in mixing[epoch, 0].unreadable}
+    assert named == {path}

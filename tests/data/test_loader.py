@@ -1,14 +1,16 @@
 """The stream of batches: the same from wherever it is entered, and by however many processes."""
 
-from collections import Counter
+import multiprocessing
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from scratchdet.data.augment import PRESETS
+from scratchdet.data.augment_mix import copy_paste, mosaic
+from scratchdet.data.cache import ImageCache
 from scratchdet.data.dataset import TrainingSamples
 from scratchdet.data.formats import read_data
 from scratchdet.data.loader import collate, default_workers, make_batches
@@ -34,12 +36,9 @@ def assert_same(one, two):
     assert len(one) == len(two)
     for left, right in zip(one, two, strict=True):
         assert left.keys == right.keys
+        assert left.unreadable == right.unreadable
         assert torch.equal(left.images, right.images)
         assert all(map(torch.equal, left.targets, right.targets))
-
-
-def order(images, *, batch, start=0, stop, seed=0):
-    return list(SampleOrder(images, batch=batch, seed=seed, start=start, stop=stop))
 
 
 def sample(objects: int, size=8) -> Sample:
@@ -84,41 +83,6 @@ def test_a_stream_entered_later_gives_what_one_from_the_start_does(samples, star
     assert_same(batches(samples, start=start, workers=workers), batches(samples)[start:])
 
 
-def test_another_seed_gives_another_order():
-    assert order(20, batch=4, stop=5) != order(20, batch=4, stop=5, seed=1)
-
-
-@given(st.integers(1, 9), st.integers(1, 12), st.integers(0, 3))
-def test_every_epoch_has_every_image_once_and_every_batch_is_full(images, batch, seed):
-    steps = 3 * images
-    found = order(images, batch=batch, stop=steps, seed=seed)
-    assert all(len(keys) == batch for keys in found)
-    counts = Counter(key for keys in found for key in keys)
-    epochs = steps * batch // images
-    assert counts == {(epoch, index): 1 for epoch in range(epochs) for index in range(images)}
-
-
-@given(st.integers(1, 9), st.integers(1, 12), st.integers(0, 8))
-def test_the_order_depends_on_the_step_alone(images, batch, start):
-    assert (
-        order(images, batch=batch, start=start, stop=8)
-        == (order(images, batch=batch, stop=8)[start:])
-    )
-
-
-def test_epochs_come_one_after_another_each_in_an_order_of_its_own():
-    keys = [key for keys in order(30, batch=7, stop=30) for key in keys]
-    assert [epoch for epoch, _ in keys] == sorted(epoch for epoch, _ in keys)
-    orders = [tuple(i for e, i in keys if e == epoch) for epoch in range(7)]
-    assert len(set(orders)) == 7
-    assert tuple(range(30)) not in orders
-
-
-def test_a_batch_larger_than_the_data_set_takes_images_of_several_epochs():
-    (keys,) = order(2, batch=5, stop=1)
-    assert [epoch for epoch, _ in keys] == [0, 0, 1, 1, 2]
-
-
 def test_one_image_fills_every_batch(samples):
     one = TrainingSamples(samples.data.subset([0]), samples.steps, channels=3, seed=0)
     first, second = batches(one, stop=2)
@@ -132,17 +96,80 @@ def test_no_image_is_an_error(samples):
         batches(TrainingSamples(samples.data.subset([]), (), channels=3, seed=0))
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_an_unreadable_image_is_named_from_any_process(tmp_path, scenes, workers):
-    root = write_voc(tmp_path / "voc", {"train": scenes(2)}, classes=("a", "b"))
+@pytest.fixture(scope="module")
+def damaged(tmp_path_factory, scenes):
+    """Samples of nine images, of which two are damaged; the paths of those."""
+    root = tmp_path_factory.mktemp("damaged") / "voc"
+    write_voc(root, {"train": scenes(9)}, classes=("a", "b"))
     data = read_data(root)
-    (root / "JPEGImages" / "001.jpg").write_bytes(b"")
-    steps = PRESETS["none"]((32, 32), np.zeros(3))
-    with pytest.raises(DataError, match=r"001\.jpg: the file is empty"):
-        batches(TrainingSamples(data, steps, channels=3, seed=0), workers=workers)
+    bad = [Path(data.paths[index]) for index in (2, 5)]
+    bad[0].write_bytes(b"")
+    bad[1].write_bytes(bad[1].read_bytes()[:200])
+    steps = PRESETS["ssd"]((32, 32), np.full(3, 40.0))
+    return TrainingSamples(data, steps, channels=3, seed=7), {str(path) for path in bad}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_batches_with_unreadable_images_are_the_same_for_any_number_of_workers(damaged, workers):
+    samples, bad = damaged
+    alone = batches(samples)
+    assert {problem.where for batch in alone for problem in batch.unreadable} == bad
+    assert_same(batches(samples, workers=workers), alone)
+    assert_same(batches(samples, workers=workers, start=4), alone[4:])
+
+
+def test_a_batch_names_the_images_that_it_lacks(damaged):
+    samples, bad = damaged
+    for batch in batches(samples):
+        wanted = {samples.data.paths[index] for _, index in batch.keys} & bad
+        assert {problem.where for problem in batch.unreadable} >= wanted
+        assert bool(batch.unreadable) == bool(wanted)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_data_set_that_has_vanished_is_an_error_from_any_process(damaged, workers):
+    samples, _ = damaged
+    lost = TrainingSamples(samples.data.subset([2, 5]), samples.steps, channels=3, seed=0)
+    with pytest.raises(DataError, match="in turn cannot be read"):
+        batches(lost, workers=workers)
+
+
+@pytest.fixture
+def started_by():
+    """Makes processes start in the way that is asked for; spawning is the way of other systems."""
+    before = multiprocessing.get_start_method()
+    yield partial(multiprocessing.set_start_method, force=True)
+    multiprocessing.set_start_method(before, force=True)
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_cached_images_make_the_same_batches_and_are_shared_by_workers(samples, started_by, method):
+    started_by(method)
+    mixes = ((0.5, copy_paste), (0.5, mosaic))
+    plain = TrainingSamples(samples.data, samples.steps, channels=3, seed=7, mixes=mixes)
+    cache = ImageCache(samples.data.sizes, channels=3, dtype=np.dtype(np.uint8))
+    kept = TrainingSamples(
+        samples.data, samples.steps, channels=3, seed=7, mixes=mixes, cache=cache
+    )
+    assert_same(batches(kept, workers=2), batches(plain))
+    assert all(cache.get(index) is not None for index in range(5))  # what the workers decoded
+    assert_same(batches(kept), batches(plain))
+
+
+def test_two_processes_together_have_the_batches_of_one(samples):
+    alone = batches(samples, batch=4)
+    shares = []
+    for rank in range(2):
+        order = SampleOrder(5, batch=4, seed=7, start=0, stop=6, rank=rank, size=2)
+        shares.append(list(make_batches(samples, order=order, workers=0, pin=False)))
+    for whole, first, second in zip(alone, *shares, strict=True):
+        assert torch.equal(whole.images, torch.cat([first.images, second.images]))
+        assert whole.keys == first.keys + second.keys
 
 
 def test_a_gpu_is_fed_by_every_core_and_a_cpu_keeps_all_but_one_for_training(monkeypatch):
     monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(6)))
     assert default_workers("cuda") == 6
     assert default_workers("cpu") == 1
+    assert default_workers("cuda", processes=4) == 1
+    assert default_workers("cuda", processes=8) == 1
