@@ -19,7 +19,7 @@ from scratchdet.recipe import Recipe, differing
 from scratchdet.recipes import load_recipe
 from scratchdet.train.device import describe_device, use_threads
 from scratchdet.train.distributed import Ranks
-from scratchdet.train.loop import train_step
+from scratchdet.train.step import train_step
 from scratchdet.train.optim import learning_rate, set_learning_rate
 from scratchdet.train.prepare import Prepared, prepare
 from scratchdet.train.resolve import resolve

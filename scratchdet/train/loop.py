@@ -1,41 +1,39 @@
 """The training of a detector, from a recipe to a saved model. Read it from top to bottom."""
 
 import time
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import cast
 
 import torch
 from rich.console import Console
-from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
-from scratchdet.data.loader import Batch
-from scratchdet.ops.losses import Losses, MultiBoxLoss
 from scratchdet.recipe import Recipe, differing
 from scratchdet.recipe_toml import save_recipe
-from scratchdet.structures import Targets
 from scratchdet.terminal import say
 from scratchdet.train.checkpoint import Progress, save_checkpoint
-from scratchdet.train.device import AUTOCAST, describe_device, use_threads
+from scratchdet.train.device import describe_device, use_threads
 from scratchdet.train.distributed import (
     Ranks,
     any_of,
     average_statistics,
-    averaged,
     from_first,
     joined,
     ranks_of_launch,
-    together,
 )
 from scratchdet.train.finite import FiniteWatch, NonFiniteLoss
 from scratchdet.train.interrupt import catching_interrupts
 from scratchdet.train.log import NoLog, RunLog
 from scratchdet.train.optim import set_learning_rate
-from scratchdet.train.parent import check_network, describe, read_parent, start_from, write_taken
+from scratchdet.train.parent import (
+    check_network,
+    describe,
+    norms_of,
+    read_parent,
+    start_from,
+    write_taken,
+)
 from scratchdet.train.prepare import Prepared, fingerprint, prepare, write_problems
 from scratchdet.train.profile import StepClock
-from scratchdet.train.resolve import resolve
+from scratchdet.train.resolve import check_names, resolve
 from scratchdet.train.results import finish, keep_model, step_figures, validate
 from scratchdet.train.setup import (
     Training,
@@ -46,6 +44,7 @@ from scratchdet.train.setup import (
     restore,
     zero_of,
 )
+from scratchdet.train.step import train_step
 from scratchdet.version import describe_code
 
 __all__ = ["Interrupted", "NonFiniteLoss", "train", "train_step"]
@@ -83,11 +82,13 @@ def train(
     resume = resume or ranks.restarts > 0
     if data is not None:
         recipe = differing(recipe, data={"path": str(Path(data).resolve())})
-    recipe, lines = resolve(recipe, ranks=ranks)
+    check_names(recipe)  # before the parent's network is compared with a misspelt one
     begun = resume and _checkpoint(run_dir).exists()
     parent = read_parent(recipe.model.init) if recipe.model.init and not begun else None
     if parent is not None:
+        recipe = differing(recipe, model=norms_of(recipe.model, parent))
         check_network(recipe.model, parent)
+    recipe, lines = resolve(recipe, ranks=ranks)
     device = ranks.device(torch.device(recipe.run.device))
     threads = use_threads(recipe.run.threads, processes=ranks.local_size)
     say(console, f"{describe_device(str(device))}, {recipe.run.precision}, code {describe_code()}")
@@ -207,69 +208,6 @@ def _run(
                     _save(recipe, training, progress, run_dir)
                 raise Interrupted(f"stopped and saved after step {done} of {schedule.steps}")
     return progress
-
-
-def train_step(
-    training: Training,
-    batch: Batch,
-    loss: MultiBoxLoss,
-    *,
-    precision: str,
-    clip_norm: float,
-    parts: int = 1,
-    clock: StepClock | None = None,
-) -> tuple[Losses, Tensor]:
-    """One step of SGD: the losses before it, and the L2 norm of the gradient before clipping.
-
-    The batch, this rank's share of the step, is worked off in `parts`; the gradient is that of the
-    images of all ranks, but for BatchNorm, which sees one part.
-    """
-    detector, network, _, optimiser, scaler = training
-    device = detector.device
-    clock = clock or StepClock(device, on=False)
-    with clock.part("transfer"):
-        images = batch.images.to(device, non_blocking=True)
-        targets = _on(device, batch.targets)
-    divisors = None
-    if parts > 1 or together() > 1:
-        # Of all images of the step: DDP takes the mean of the ranks' gradients, parts add up.
-        divisors = averaged(loss.count(targets)).clamp(min=1 / together())
-    optimiser.zero_grad(set_to_none=True)
-    seen = []
-    for part in range(parts):
-        rows = slice(part * len(images) // parts, (part + 1) * len(images) // parts)
-        with _exchanging(network, part == parts - 1):
-            with (
-                clock.part("forward"),
-                torch.autocast(device.type, dtype=AUTOCAST[precision], enabled=precision != "fp32"),
-            ):
-                raw = network(detector.normalise(images[rows]))
-            with clock.part("loss"):
-                losses = loss(raw, Targets(*(column[rows] for column in targets)), divisors)
-            with clock.part("backward"):
-                scaler.scale(losses.total).backward()
-        seen.append(Losses(*(value.detach() for value in losses)))
-    with clock.part("optimiser"):
-        scaler.unscale_(optimiser)
-        gradient_norm = torch.nn.utils.clip_grad_norm_(
-            detector.parameters(), clip_norm if clip_norm > 0 else float("inf")
-        )
-        scaler.step(optimiser)
-        scaler.update()
-    return Losses(
-        *(torch.stack(values).sum(0) for values in zip(*seen, strict=True))
-    ), gradient_norm
-
-
-def _on(device: torch.device, targets: Targets) -> Targets:
-    return Targets(*(column.to(device, non_blocking=True) for column in targets))
-
-
-def _exchanging(network: nn.Module, last: bool) -> AbstractContextManager[None]:
-    """The ranks exchange their gradients once a step, after its last part."""
-    if last or not isinstance(network, DistributedDataParallel):
-        return nullcontext()
-    return cast(AbstractContextManager[None], network.no_sync())
 
 
 def _check_new(run_dir: Path) -> None:

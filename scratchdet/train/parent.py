@@ -61,6 +61,13 @@ def network_of(detector: Detector) -> dict[str, Any]:
     return {**named, "input_size": detector.input_size, "choices": choices}
 
 
+def norms_of(recipe: ModelRecipe, parent: Parent) -> dict[str, str]:
+    """The norms that the recipe leaves open ("auto"): those that the parent was trained with."""
+    theirs = network_of(parent.detector)
+    names = ("norm_backbone", "norm_head")
+    return {name: theirs[name] for name in names if getattr(recipe, name) == "auto"}
+
+
 def check_network(recipe: ModelRecipe, parent: Parent) -> None:
     """Raises RecipeError if the recipe's network is not the parent's, and says how it would be.
 

@@ -21,9 +21,10 @@ from scratchdet.train.norms import plan_norms
 
 def check_names(recipe: Recipe) -> None:
     """Raises RecipeError for a network or a preset that does not exist, and lists those that do."""
+    augment = settle(recipe).data.augment
     for kind, name, known in (
         ("model.name", recipe.model.name, MODELS),
-        ("data.augment", recipe.data.augment, PRESETS),
+        ("data.augment", augment, PRESETS),
     ):
         if name not in known:
             raise RecipeError(f"{kind} is {name!r}; choose from {', '.join(known)}")

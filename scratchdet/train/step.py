@@ -1,0 +1,79 @@
+"""One step of the training: forward, loss, backward, and the change of the weights."""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from scratchdet.data.loader import Batch
+from scratchdet.ops.losses import Losses, MultiBoxLoss
+from scratchdet.structures import Targets
+from scratchdet.train.device import AUTOCAST
+from scratchdet.train.distributed import averaged, together
+from scratchdet.train.profile import StepClock
+from scratchdet.train.setup import Training
+
+
+def train_step(
+    training: Training,
+    batch: Batch,
+    loss: MultiBoxLoss,
+    *,
+    precision: str,
+    clip_norm: float,
+    parts: int = 1,
+    clock: StepClock | None = None,
+) -> tuple[Losses, Tensor]:
+    """One step of SGD: the losses before it, and the L2 norm of the gradient before clipping.
+
+    The batch, this rank's share of the step, is worked off in `parts`; the gradient is that of the
+    images of all ranks, but for BatchNorm, which sees one part.
+    """
+    detector, network, _, optimiser, scaler = training
+    device = detector.device
+    clock = clock or StepClock(device, on=False)
+    with clock.part("transfer"):
+        images = batch.images.to(device, non_blocking=True)
+        targets = _on(device, batch.targets)
+    divisors = None
+    if parts > 1 or together() > 1:
+        # Of all images of the step: DDP takes the mean of the ranks' gradients, parts add up.
+        divisors = averaged(loss.count(targets)).clamp(min=1 / together())
+    optimiser.zero_grad(set_to_none=True)
+    seen = []
+    for part in range(parts):
+        rows = slice(part * len(images) // parts, (part + 1) * len(images) // parts)
+        with _exchanging(network, part == parts - 1):
+            with (
+                clock.part("forward"),
+                torch.autocast(device.type, dtype=AUTOCAST[precision], enabled=precision != "fp32"),
+            ):
+                raw = network(detector.normalise(images[rows]))
+            with clock.part("loss"):
+                losses = loss(raw, Targets(*(column[rows] for column in targets)), divisors)
+            with clock.part("backward"):
+                scaler.scale(losses.total).backward()
+        seen.append(Losses(*(value.detach() for value in losses)))
+    with clock.part("optimiser"):
+        scaler.unscale_(optimiser)
+        gradient_norm = torch.nn.utils.clip_grad_norm_(
+            detector.parameters(), clip_norm if clip_norm > 0 else float("inf")
+        )
+        scaler.step(optimiser)
+        scaler.update()
+    return Losses(
+        *(torch.stack(values).sum(0) for values in zip(*seen, strict=True))
+    ), gradient_norm
+
+
+def _on(device: torch.device, targets: Targets) -> Targets:
+    return Targets(*(column.to(device, non_blocking=True) for column in targets))
+
+
+def _exchanging(network: nn.Module, last: bool) -> AbstractContextManager[None]:
+    """The ranks exchange their gradients once a step, after its last part."""
+    if last or not isinstance(network, DistributedDataParallel):
+        return nullcontext()
+    return cast(AbstractContextManager[None], network.no_sync())
