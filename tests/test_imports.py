@@ -20,7 +20,7 @@ ALLOWED = {
     "recipes": {"recipe", "recipe_toml"},
     "ops": {"structures"},
     "models": {"ops", "structures", "files"},
-    "data": {"structures", "files"},
+    "data": {"structures", "files", "ops"},
     "evaluation": {"structures", "data", "files"},
     "analysis": {"structures", "models", "data", "files"},
     "detecting": {"structures", "models", "data", "files", "analysis"},

@@ -1,137 +1,168 @@
-"""Image files: their pixels as uint8 arrays, and what their headers say."""
+"""The pixels of an image, whatever files it is in: JPEG, PNG, TIFF, .npy, or several of these.
+
+Which decoder reads a file is told by its first bytes, not by its name. Pixels keep the depth they
+are stored in.
+"""
 
 from __future__ import annotations
 
-import struct
+import io
 from pathlib import Path
+from typing import BinaryIO, NamedTuple
 
 import cv2
 import numpy as np
-from PIL import Image
 
+from scratchdet.data import npy, pictures, tiff
+from scratchdet.data.references import files_of, read_bytes
+from scratchdet.ops.pixels import saturated
 from scratchdet.structures import DataError
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+EXTENSIONS = (
+    *(".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"),
+    ".npy",
+)
 """What counts as an image where a folder is searched; compared in lower case."""
 
-EXIF_ORIENTATION = 0x0112  # tag number, Exif 2.32 section 4.6.4
-GREY_MODES = frozenset(("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "F"))  # of Pillow
+LONGEST_MAGIC = max(map(len, (npy.MAGIC, *tiff.MAGIC)))
 
-# What Pillow raises for headers that are not images, cut off, or lying about their sizes.
-HEADER_ERRORS = (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError)
+
+class Decoded(NamedTuple):
+    """An image, and what its channels are."""
+
+    pixels: np.ndarray
+    """(H, W, C) of one of `ops.pixels.DTYPES`."""
+    is_rgb: bool
+    """Its three channels are red, green and blue, not any three bands."""
 
 
 def read_image(
-    path: str | Path, *, channels: int, annotated_size: tuple[int, int] | None = None
+    reference: str | Path,
+    *,
+    channels: int | None = None,
+    annotated_size: tuple[int, int] | None = None,
 ) -> np.ndarray:
-    """The pixels of a file: (H, W, channels) uint8, RGB for three channels, grey for one.
+    """The pixels of an image: (H, W, channels), uint8, uint16, int16 or float32 as stored.
 
-    The EXIF orientation is applied, unless `annotated_size` (width, height) is the size of the
-    stored pixels and not of the turned ones: then the boxes were drawn on the stored pixels.
-    DataError if the file is no image, a JPEG or PNG without its end, or deeper than 8 bits. Damage
-    within a JPEG cannot be told from a picture of it: OpenCV fills the gap.
+    channels: None for as many as there are. Grey becomes three equal channels and RGB becomes grey;
+    any other number than is there is a DataError. Pictures have 1 channel or 3 (alpha is dropped);
+    TIFF and .npy any number, and a fourth one is a channel like the others. Of several files, which
+    must be of one size and type, the channels follow one another.
+
+    Pictures are turned as their EXIF says, unless `annotated_size` (width, height) is the size of
+    the stored pixels: then the boxes were drawn on those. DataError also if a file is no image, a
+    JPEG or PNG without its end, or has values that are not finite. Damage within a JPEG cannot be
+    told from a picture of it: OpenCV fills the gap.
     """
-    if channels not in (1, 3):
-        raise DataError(f"{path}: images are read as 1 or 3 channels, not {channels}")
-    data = _read_bytes(path)
-    flags = cv2.IMREAD_COLOR if channels == 3 else cv2.IMREAD_GRAYSCALE
-    pixels = _decode(path, data, flags)
-    height, width = pixels.shape[:2]
-    if annotated_size == (height, width) != (width, height):
-        stored = _decode(path, data, flags | cv2.IMREAD_IGNORE_ORIENTATION)
-        pixels = stored if stored.shape[:2] == (width, height) else pixels
-    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB) if channels == 3 else pixels[:, :, None]
+    return decode(reference, channels=channels, annotated_size=annotated_size).pixels
 
 
-def image_size(path: str | Path) -> tuple[int, int]:
-    """(width, height) as `read_image` will return it, from the header alone; DataError if none."""
-    (width, height), _, orientation = _header(path)
-    return (height, width) if orientation >= 5 else (width, height)
+def decode(
+    reference: str | Path,
+    *,
+    channels: int | None = None,
+    annotated_size: tuple[int, int] | None = None,
+) -> Decoded:
+    """As `read_image`, with what the channels are."""
+    files = files_of(reference)
+    if len(files) == 1:
+        return _decode_file(files[0], channels=channels, annotated_size=annotated_size)
+    parts = [_decode_file(file, channels=None, annotated_size=annotated_size) for file in files]
+    pixels = _stacked(files, [part.pixels for part in parts])
+    if channels not in (None, pixels.shape[2]):
+        raise DataError(_other_count(str(reference), pixels.shape[2], channels))
+    return Decoded(pixels, is_rgb=False)
 
 
-def stored_channels(path: str | Path) -> int:
-    """1 for a grey file (with or without alpha), else 3, from the header alone."""
-    return 1 if _header(path)[1] in GREY_MODES else 3
+def _decode_file(
+    file: str, *, channels: int | None, annotated_size: tuple[int, int] | None
+) -> Decoded:
+    data = read_bytes(file)
+    decoded = _decode_bands(file, data)
+    if decoded is None:
+        stored = channels or pictures.read_header(file, io.BytesIO(data)).channels
+        if stored not in (1, 3):
+            raise DataError(f"{file}: pictures have 1 or 3 channels; {stored} are wanted")
+        pixels = pictures.read_picture(file, data, channels=stored, annotated_size=annotated_size)
+        return Decoded(pixels, is_rgb=stored == 3)
+    _check_finite(file, decoded.pixels)
+    return _with_channels(file, decoded, channels or decoded.pixels.shape[2])
 
 
-def _header(path: str | Path) -> tuple[tuple[int, int], str, int]:
-    """Size of the stored pixels, Pillow's mode, EXIF orientation (5 to 8 swap the sides)."""
-    try:
-        with Image.open(path) as image:
-            # Not image.getexif(): that decodes a whole PNG. TIFF sizes are turned by Pillow itself.
-            return image.size, image.mode, _orientation(image.info.get("exif", b""))
-    except HEADER_ERRORS as error:
-        raise DataError(f"{path}: not a readable image ({error})") from error
+def _decode_bands(file: str, data: bytes | memoryview) -> Decoded | None:
+    """The pixels of an array or of a TIFF of bands, with all its channels; None for a picture."""
+    start = bytes(data[:LONGEST_MAGIC])
+    if start.startswith(npy.MAGIC):
+        return Decoded(npy.read(file, data), is_rgb=False)
+    if start.startswith(tiff.MAGIC):
+        header = tiff.read_header(file, io.BytesIO(data))
+        if not header.is_picture:
+            return Decoded(tiff.read_bands(file, io.BytesIO(data)), header.is_rgb)
+    return None
 
 
-def _orientation(block: bytes) -> int:
-    exif = Image.Exif()
-    try:
-        exif.load(block)
-        return int(exif.get(EXIF_ORIENTATION, 1))
-    except HEADER_ERRORS:
-        return 1  # a damaged EXIF block turns nothing; OpenCV passes over it in the same way
+def _with_channels(file: str, decoded: Decoded, channels: int) -> Decoded:
+    pixels = decoded.pixels
+    found = pixels.shape[2]
+    if found == channels:
+        return decoded
+    if (found, channels) == (1, 3):
+        return Decoded(np.repeat(pixels, 3, axis=2), is_rgb=True)
+    if (found, channels) == (3, 1) and decoded.is_rgb:
+        grey = cv2.cvtColor(pixels.astype(np.float32), cv2.COLOR_RGB2GRAY)[:, :, None]
+        return Decoded(saturated(grey, pixels.dtype), is_rgb=False)
+    raise DataError(_other_count(file, found, channels))
 
 
-def _read_bytes(path: str | Path) -> bytes:
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-    if not data:
-        raise DataError(f"{path}: the file is empty")
-    if _is_cut_off(data):
-        raise DataError(f"{path}: the image is cut off (its end is missing); copy it again")
-    return data
+def _other_count(name: str, found: int, wanted: int | None) -> str:
+    return f"{name}: has {found} channel{'s' if found > 1 else ''}; {wanted} are wanted"
 
 
-def _decode(path: str | Path, data: bytes, flags: int) -> np.ndarray:
-    # From bytes, because OpenCV's own file access fails on non-ASCII names on some systems.
-    # Any depth, because OpenCV reduces 16 bits to their upper byte: 12-bit thermal or medical
-    # pixels in 16-bit files would become nearly black, without a word.
-    try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags | cv2.IMREAD_ANYDEPTH)
-    except cv2.error as error:
-        raise DataError(f"{path}: cannot be decoded ({error.err})") from error
-    if pixels is None:
+def _check_finite(file: str, pixels: np.ndarray) -> None:
+    finite = np.isfinite(pixels).all(axis=2)
+    if not finite.all():
         raise DataError(
-            f"{path}: cannot be decoded; not an image, a damaged one, or of 32 bits per channel"
+            f"{file}: {np.count_nonzero(~finite)} of {finite.size} pixels are not finite (NaN or "
+            "infinite); give them a value"
         )
-    if pixels.dtype != np.uint8:
-        raise DataError(
-            f"{path}: {8 * pixels.itemsize} bits per channel; only 8-bit images can be read so far:"
-            " convert them"
-        )
-    return pixels
 
 
-def _is_cut_off(data: bytes) -> bool:
-    """Whether a JPEG or PNG lacks its end: OpenCV 4 fills the missing rows with grey, silently.
-
-    Bytes after the end (which cameras and editors append) are fine.
-    """
-    if data.startswith(b"\xff\xd8"):
-        scan = _first_scan(data)
-        return scan < 0 or data.rfind(b"\xff\xd9", scan) < 0
-    if data.startswith(b"\x89PNG"):
-        return data.rfind(b"IEND") < 0
-    return False
+def _stacked(files: list[str], parts: list[np.ndarray]) -> np.ndarray:
+    """The channels of all files, one after the other."""
+    kinds = [f"{part.shape[1]}x{part.shape[0]} of {part.dtype}" for part in parts]
+    if len(set(kinds)) > 1:
+        listed = "; ".join(f"{file} is {kind}" for file, kind in zip(files, kinds, strict=True))
+        raise DataError(f"files of one image must be of one size and type: {listed}")
+    return np.concatenate(parts, axis=2)
 
 
-def _first_scan(data: bytes) -> int:
-    """Where the pixels of a JPEG begin (its first SOS marker), -1 if it has none.
+def image_size(reference: str | Path) -> tuple[int, int]:
+    """(width, height) as `read_image` will return it, from the header of the (first) file alone."""
+    return _header(files_of(reference)[0])[0]
 
-    The end marker is searched from here on: a thumbnail in the header has one of its own.
-    """
-    position = 2
-    while position + 4 <= len(data):
-        marker, length = data[position + 1], int.from_bytes(data[position + 2 : position + 4])
-        if data[position] != 0xFF:
-            return -1
-        if marker == 0xFF:  # padding before a marker
-            position += 1
-        elif marker == 0xDA:  # start of scan
-            return position
-        else:
-            position += 2 + length
-    return -1
+
+def stored_channels(reference: str | Path) -> int:
+    """The channels that `read_image` finds, from the headers alone."""
+    return sum(_header(file)[1] for file in files_of(reference))
+
+
+def _header(file: str) -> tuple[tuple[int, int], int]:
+    """Size (width, height) and channels of one file; DataError if it has no such header."""
+    with _stream(file) as stream:
+        start = stream.read(LONGEST_MAGIC)
+        stream.seek(0)
+        if start.startswith(npy.MAGIC):
+            rows, columns, channels = npy.read_header(file, stream).shape
+            return (columns, rows), channels
+        if start.startswith(tiff.MAGIC):
+            header = tiff.read_header(file, stream)
+            if not header.is_picture:
+                return (header.shape[1], header.shape[0]), header.shape[2]
+            stream.seek(0)
+        return pictures.read_header(file, stream)
+
+
+def _stream(file: str) -> BinaryIO:
+    """The file as a stream: of a file on disk only the header will be read."""
+    path = Path(file)
+    return path.open("rb") if path.is_file() else io.BytesIO(read_bytes(file))
