@@ -81,7 +81,7 @@ def test_init_takes_over_the_network_of_the_parent(data, parent, asked_for, caps
     model = {
         "name": "scratchdet300_r18",
         "norm_head": "group",
-        "choices": {"variant": "caffe"},
+        "choices": {"variant": "caffe", "prior_sizes": "voc"},
         "input_size": (64, 96),
         "init": parent.name,
     }

@@ -24,7 +24,7 @@ MEASURED = {
 }
 NOT_MEASURED = "not measured here"
 # Choices that most models have, and that leave multiply-adds, maps and priors as they are.
-COMMON = {"norm_backbone", "norm_head", "checkpointing"}
+COMMON = {"norm_backbone", "norm_head", "checkpointing", "prior_sizes"}
 
 INTRODUCTION = """\
 # Models
@@ -92,6 +92,8 @@ FAMILIES = (
 - `"mmdet"` (`ssd_root34_300.py`): post-activation blocks, extra levels that are stages of one
   block each; the strides of all stages are 1 2 2 2 2 2 2 1, hence maps 3 3 at the end. Weights
   start as He et al. (2015) say, the others' as Caffe's "xavier".
+- `prior_sizes="coco"` has the smaller priors of the releases for COCO, from 7 % of the input on,
+  at 512 px from 4 % on. It changes no count. So has SSD.
 - Which of these the published figures are of is not said; the authors trained with Caffe. They
   stand at `"paper"`, the default.
 - The paper gives Root-ResNet-34's extra maps, 10 5 3 1, but not how the last comes about; here
@@ -113,7 +115,8 @@ FAMILIES = (
   size, 10.4 M. That its blocks have 3 4 4 4 layers is our guess, which meets both sizes.
 - `prediction="plain"`: figure 1 of the paper draws it, with 18.2 M parameters, but it was not
   released; ours is a guess that meets that number.
-- `prior_sizes="coco"` has the smaller priors of the network that was published for COCO.
+- `prior_sizes="coco"` has the smaller priors of the network that was published for COCO; it
+  changes no count.
 - The last two maps keep SSD's distances between priors of 100 and 300 px in the release, though
   its last map is 2x2: three of its four locations lie outside the image. So do ours at 300 px,
   because the published weights were learned so; at other sizes they are spread evenly.

@@ -14,7 +14,13 @@ from scratchdet.models.checkpointing import Checkpointing
 from scratchdet.models.detector import Detector, Neck, build_detector
 from scratchdet.models.layers import Norm
 from scratchdet.models.necks.dense import DensePrediction, L2Normalised, PlainPrediction
-from scratchdet.models.ssd import SSD300_RATIOS, Size, ssd512_priors
+from scratchdet.models.ssd import (
+    PRIOR_SIZES_300,
+    SSD300_RATIOS,
+    PriorSizes,
+    Size,
+    ssd512_priors,
+)
 from scratchdet.ops.priors import PriorSpec, ssd_specs
 
 LAYERS = (6, 8, 8, 8)  # of the dense blocks; DSOD, table 1
@@ -22,9 +28,6 @@ LITE_LAYERS = (3, 4, 4, 4)  # half as many: our guess, see dsod300_lite
 DSOD300_WIDTHS = (256, 256, 128, 128, 128)  # half of each map's channels; DSOD300_V3_Body
 DSOD512_WIDTHS = (256, 256, 128, 128, 128, 128)  # DSOD512_V3_Body
 PLAIN_EXTRAS = ((512, 512), (128, 256), (128, 256), (128, 256))  # our guess, see dsod300
-
-# Fractions of the input: the first level's size and the second's, from which they grow linearly.
-PRIOR_SIZES = {"voc": (0.10, 0.20), "coco": (0.07, 0.15)}  # DSOD300_pascal.py, DSOD300_coco.py
 
 
 def released_steps(input_size: Size, released: int) -> tuple[float | None, ...]:
@@ -38,11 +41,9 @@ def released_steps(input_size: Size, released: int) -> tuple[float | None, ...]:
     return (8.0, 16.0, 32.0, 64.0, *last)
 
 
-def dsod300_priors(
-    input_size: Size, *, sizes: Literal["voc", "coco"] = "voc"
-) -> tuple[PriorSpec, ...]:
+def dsod300_priors(input_size: Size, *, sizes: PriorSizes = "voc") -> tuple[PriorSpec, ...]:
     """8,744 priors at 300 x 300."""
-    first, smallest = PRIOR_SIZES[sizes]
+    first, smallest = PRIOR_SIZES_300[sizes]
     return ssd_specs(
         min(input_size),
         ratios=SSD300_RATIOS,
@@ -74,7 +75,7 @@ def dsod300(
     in_channels: int,
     input_size: Size = (300, 300),
     prediction: Literal["dense", "plain"] = "dense",
-    prior_sizes: Literal["voc", "coco"] = "voc",
+    prior_sizes: PriorSizes = "voc",
     norm_backbone: Norm = "batch",
     norm_head: Norm = "batch",
     checkpointing: Checkpointing = "off",

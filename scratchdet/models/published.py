@@ -84,7 +84,13 @@ PUBLISHED: dict[str, tuple[Published, ...]] = {
     ),
     "scratchdet300_r34": (
         Published(percent=80.4, test="VOC07", trained_on="07+12", source=RFFNET),
-        Published(percent=32.7, test="COCO", trained_on="COCO trainval35k", source=RFFNET),
+        Published(
+            percent=32.7,
+            test="COCO",
+            trained_on="COCO trainval35k",
+            source=RFFNET,
+            choices={"prior_sizes": "coco"},
+        ),
     ),
     "dsod300": (
         Published(percent=77.7, test="VOC07", trained_on="07+12", source=DSOD_README),

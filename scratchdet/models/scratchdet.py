@@ -21,7 +21,15 @@ from scratchdet.models.necks.extras import (
     SSDExtras,
 )
 from scratchdet.models.necks.released_extras import AddedExtras, PreActivationSSDExtras
-from scratchdet.models.ssd import BLOCKS_18, ROOT, WIDTHS, Size, ssd300_priors, ssd512_priors
+from scratchdet.models.ssd import (
+    BLOCKS_18,
+    ROOT,
+    WIDTHS,
+    PriorSizes,
+    Size,
+    ssd300_priors,
+    ssd512_priors,
+)
 from scratchdet.ops.priors import ssd_specs
 
 CAFFE_STRIDES = (2, 2, 1, 1)  # of the extra levels; Resnet34rootV2_res
@@ -90,6 +98,7 @@ def scratchdet300_r18(
     in_channels: int,
     input_size: Size = (300, 300),
     variant: Literal["paper", "caffe"] = "paper",
+    prior_sizes: PriorSizes = "voc",
     norm_backbone: Norm = "batch",
     norm_head: Norm = "batch",
 ) -> Detector:
@@ -98,7 +107,7 @@ def scratchdet300_r18(
     return build_detector(
         backbone,
         neck,
-        ssd300_priors(input_size),
+        ssd300_priors(input_size, sizes=prior_sizes),
         input_size=input_size,
         in_channels=in_channels,
         num_classes=num_classes,
@@ -112,6 +121,7 @@ def scratchdet300_r34(
     in_channels: int,
     input_size: Size = (300, 300),
     variant: Literal["paper", "caffe", "mmdet"] = "paper",
+    prior_sizes: PriorSizes = "voc",
     norm_backbone: Norm = "batch",
     norm_head: Norm = "batch",
 ) -> Detector:
@@ -120,7 +130,7 @@ def scratchdet300_r34(
     return build_detector(
         backbone,
         neck,
-        ssd300_priors(input_size),
+        ssd300_priors(input_size, sizes=prior_sizes),
         input_size=input_size,
         in_channels=in_channels,
         num_classes=num_classes,
@@ -134,6 +144,7 @@ def scratchdet512_r18(
     num_classes: int,
     in_channels: int,
     input_size: Size = (512, 512),
+    prior_sizes: PriorSizes = "voc",
     norm_backbone: Norm = "batch",
     norm_head: Norm = "batch",
 ) -> Detector:
@@ -142,7 +153,7 @@ def scratchdet512_r18(
     return build_detector(
         backbone,
         neck,
-        ssd512_priors(input_size),
+        ssd512_priors(input_size, sizes=prior_sizes),
         input_size=input_size,
         in_channels=in_channels,
         num_classes=num_classes,
@@ -155,6 +166,7 @@ def scratchdet512_r34(
     num_classes: int,
     in_channels: int,
     input_size: Size = (512, 512),
+    prior_sizes: PriorSizes = "voc",
     norm_backbone: Norm = "batch",
     norm_head: Norm = "batch",
 ) -> Detector:
@@ -163,7 +175,7 @@ def scratchdet512_r34(
     return build_detector(
         backbone,
         neck,
-        ssd512_priors(input_size),
+        ssd512_priors(input_size, sizes=prior_sizes),
         input_size=input_size,
         in_channels=in_channels,
         num_classes=num_classes,

@@ -3,6 +3,8 @@
 Liu et al., SSD, ECCV 2016; the SSD Caffe release (`ssd_pascal.py`).
 """
 
+from typing import Literal
+
 from scratchdet.models.backbones.resnet import STEMS, RootResNet, Stem
 from scratchdet.models.backbones.vgg import VGG16
 from scratchdet.models.detector import Detector, build_detector
@@ -11,6 +13,7 @@ from scratchdet.models.necks.extras import SSD300_EXTRAS, SSD512_EXTRAS, SSDExtr
 from scratchdet.ops.priors import PriorSpec, ssd_specs
 
 Size = tuple[int, int]
+PriorSizes = Literal["voc", "coco"]
 
 SSD300_RATIOS = ((2.0,), (2.0, 3.0), (2.0, 3.0), (2.0, 3.0), (2.0,), (2.0,))
 # The release states 8 16 32 64 100 300 for an input of 300. The first four are the strides of the
@@ -20,21 +23,34 @@ SSD300_STEPS = (8.0, 16.0, 32.0, 64.0, None, None)
 SSD512_RATIOS = ((2.0,), *((2.0, 3.0),) * 4, (2.0,), (2.0,))
 # At 512 the release's 128 256 512 are maps of 4, 2 and 1 location, spread over the image.
 SSD512_STEPS = (8.0, 16.0, 32.0, 64.0, None, None, None)
+# Fractions of the input: the first level's size and the second's, from which they grow linearly.
+PRIOR_SIZES_300: dict[PriorSizes, tuple[float, float]] = {
+    "voc": (0.10, 0.20),  # ssd_pascal.py; ScratchDet's and DSOD's are the same
+    "coco": (0.07, 0.15),  # ssd_coco.py of ScratchDet, DSOD300_coco.py
+}
+PRIOR_SIZES_512: dict[PriorSizes, tuple[float, float]] = {
+    "voc": (0.07, 0.15),  # ssd_pascal.py, 512
+    "coco": (0.04, 0.10),  # ssdbn_head.py and ssd512_scratchdet_coco.py of ScratchDet
+}
 # He et al., Deep Residual Learning, table 1.
 ROOT = 64
 WIDTHS = (64, 128, 256, 512)
 BLOCKS_18 = (2, 2, 2, 2)
 
 
-def ssd300_priors(input_size: Size) -> tuple[PriorSpec, ...]:
+def ssd300_priors(input_size: Size, *, sizes: PriorSizes = "voc") -> tuple[PriorSpec, ...]:
     """8,732 priors at 300 x 300 (SSD, section 3.1)."""
-    return ssd_specs(min(input_size), ratios=SSD300_RATIOS, steps=SSD300_STEPS)
-
-
-def ssd512_priors(input_size: Size) -> tuple[PriorSpec, ...]:
-    """24,564 priors at 512 x 512: sizes from 7 % and 15 % of the input (ssd_pascal.py, 512)."""
+    first, smallest = PRIOR_SIZES_300[sizes]
     return ssd_specs(
-        min(input_size), ratios=SSD512_RATIOS, steps=SSD512_STEPS, first=0.07, smallest=0.15
+        min(input_size), ratios=SSD300_RATIOS, steps=SSD300_STEPS, first=first, smallest=smallest
+    )
+
+
+def ssd512_priors(input_size: Size, *, sizes: PriorSizes = "voc") -> tuple[PriorSpec, ...]:
+    """24,564 priors at 512 x 512: one level more, and smaller ones than at 300."""
+    first, smallest = PRIOR_SIZES_512[sizes]
+    return ssd_specs(
+        min(input_size), ratios=SSD512_RATIOS, steps=SSD512_STEPS, first=first, smallest=smallest
     )
 
 
@@ -43,6 +59,7 @@ def ssd300_vgg16(
     num_classes: int,
     in_channels: int,
     input_size: Size = (300, 300),
+    prior_sizes: PriorSizes = "voc",
     norm_backbone: Norm = "batch",
     norm_head: Norm = "batch",
 ) -> Detector:
@@ -50,7 +67,7 @@ def ssd300_vgg16(
     return build_detector(
         VGG16(in_channels, norm=norm_backbone),
         lambda channels: SSDExtras(channels, SSD300_EXTRAS, norm=norm_backbone, ends_raw=True),
-        ssd300_priors(input_size),
+        ssd300_priors(input_size, sizes=prior_sizes),
         input_size=input_size,
         in_channels=in_channels,
         num_classes=num_classes,
@@ -63,6 +80,7 @@ def ssd512_vgg16(
     num_classes: int,
     in_channels: int,
     input_size: Size = (512, 512),
+    prior_sizes: PriorSizes = "voc",
     norm_backbone: Norm = "batch",
     norm_head: Norm = "batch",
 ) -> Detector:
@@ -70,7 +88,7 @@ def ssd512_vgg16(
     return build_detector(
         VGG16(in_channels, norm=norm_backbone),
         lambda channels: SSDExtras(channels, SSD512_EXTRAS, norm=norm_backbone, ends_raw=True),
-        ssd512_priors(input_size),
+        ssd512_priors(input_size, sizes=prior_sizes),
         input_size=input_size,
         in_channels=in_channels,
         num_classes=num_classes,

@@ -10,7 +10,7 @@ from torchvision.models.detection import ssd300_vgg16 as torchvision_ssd300
 
 from scratchdet.models.backbones.resnet import STEMS
 from scratchdet.models.layers import Norm
-from scratchdet.models.zoo import MODELS, create_model
+from scratchdet.models.zoo import MODELS, choices_of, create_model
 from scratchdet.ops.priors import make_priors
 
 
@@ -91,3 +91,23 @@ def test_at_512_the_coarse_priors_are_those_of_the_release():
     ]
     size = (512, 512)
     torch.testing.assert_close(make_priors(specs, maps, size), make_priors(released, maps, size))
+
+
+# min_size of every level as the scripts compute it: SSD's ssd_pascal.py, ssd_coco.py of ScratchDet,
+# ssdbn_head.py of ScratchDet (which cuts them to whole pixels).
+VOC_300, COCO_300 = (30, 60, 111, 162, 213, 264), (21, 45, 99, 153, 207, 261)
+VOC_512 = (35.84, 76.8, 153.6, 230.4, 307.2, 384, 460.8)
+COCO_512 = (20.48, 51.2, 133.12, 215.04, 296.96, 378.88, 460.8)
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if "prior_sizes" in choices_of(name)])
+def test_the_priors_for_voc_and_coco_have_the_sizes_of_the_releases(name):
+    voc, coco = (shape_only(name, prior_sizes=sizes).specs for sizes in ("voc", "coco"))
+    expected = (VOC_512, COCO_512) if "512" in name else (VOC_300, COCO_300)
+    for specs, sizes in zip((voc, coco), expected, strict=True):
+        assert [spec.min_size for spec in specs] == pytest.approx(sizes)
+        assert [spec.max_size for spec in specs[:-1]] == pytest.approx(sizes[1:])
+    assert [replace(spec, min_size=1.0, max_size=2.0) for spec in voc] == [
+        replace(spec, min_size=1.0, max_size=2.0) for spec in coco
+    ]
+    assert shape_only(name).specs == voc

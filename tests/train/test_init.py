@@ -207,7 +207,7 @@ def test_other_choices_of_the_same_network_are_refused_with_the_flags_of_the_par
     with pytest.raises(RecipeError, match=r"variant is 'paper', and 'caffe' there.*variant=caffe$"):
         train(differing(quick, model=wanted), tmp_path / "no data", tmp_path / "r")
     adopted = differing(quick, model=network_of(read_parent(str(file)).detector))
-    assert adopted.model.choices == {"variant": "caffe"}
+    assert adopted.model.choices == {"variant": "caffe", "prior_sizes": "voc"}
     assert describe_network(adopted.model) == (
         "scratchdet300_r18 (variant caffe), input 64 x 64 (--model.input-size)"
     )
