@@ -14,6 +14,7 @@ from tyro.conf import Positional
 
 from scratchdet.cli_import import import_caffe
 from scratchdet.cli_models import models
+from scratchdet.cli_pack import pack
 from scratchdet.cli_train import RUNS, description, say_what_is_where, train
 from scratchdet.recipe import differing
 from scratchdet.recipe_toml import from_toml, to_toml
@@ -203,6 +204,7 @@ COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "train": (train, "train a detector from scratch on your own data"),
     "eval": (_typed(evaluate, "eval"), "evaluate a trained detector on a data set"),
     "detect": (_typed(detect, "detect"), "find objects in images, and draw them"),
+    "pack": (_typed(pack, "pack"), "put a data set into one file"),
     "models": (_typed(models, "models"), "list the networks"),
     "recipes": (_typed(recipes, "recipes"), "list the shipped recipes, or print one"),
     "import-caffe": (

@@ -9,7 +9,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "scratchdet"
 
 EVERYTHING = {path.stem if path.suffix else path.name for path in PACKAGE.iterdir()}
-COMMAND_LINE = {"cli", "cli_import", "cli_models", "cli_train", "__main__"}
+COMMAND_LINE = {"cli", "cli_import", "cli_models", "cli_pack", "cli_train", "__main__"}
 ALLOWED = {
     "files": set(),
     "structures": set(),
@@ -27,6 +27,7 @@ ALLOWED = {
     "train": EVERYTHING - COMMAND_LINE - {"__init__"},
     "cli_import": {"models", "data", "terminal"},
     "cli_models": {"models", "terminal"},
+    "cli_pack": {"data", "terminal"},
     "cli_train": EVERYTHING - {"cli", "__main__"},
     "cli": EVERYTHING - {"__main__"},
     "__main__": {"cli"},

@@ -57,9 +57,9 @@ def assemble(
     if classes is None:
         chosen = tuple(dict.fromkeys(chain.from_iterable(part.classes for part in parts.values())))
     else:
-        chosen = _distinct(classes)
+        chosen = distinct(classes)
     checked = [_checked(part, chosen) for part in parts.values()]
-    data = _joined(dict(zip(parts, checked, strict=True)), chosen)
+    data = joined(dict(zip(parts, checked, strict=True)), chosen)
     names = chain(chosen, *(part.names for part in parts.values()))
     data = replace(data, notes=data.notes + _case_notes(names))
     refuse_bad(data.problems, on_bad_box=on_bad_box)
@@ -73,7 +73,8 @@ def refuse_bad(problems: Sequence[Problem], *, on_bad_box: OnBadBox) -> None:
         raise DataError(_refusal(bad))
 
 
-def _distinct(classes: Sequence[str]) -> tuple[str, ...]:
+def distinct(classes: Sequence[str]) -> tuple[str, ...]:
+    """The names as labels have them; DataError if one is there twice."""
     if len(set(classes)) < len(classes):
         raise DataError(f"a class is named twice: {', '.join(classes)}")
     return tuple(classes)
@@ -129,8 +130,8 @@ def _box_problems(
     return tuple(problems)
 
 
-def _joined(parts: Mapping[str, DetectionData], classes: tuple[str, ...]) -> DetectionData:
-    """The parts one after the other."""
+def joined(parts: Mapping[str, DetectionData], classes: tuple[str, ...]) -> DetectionData:
+    """The parts one after the other, which all have these classes; ids as `assemble` has them."""
     ids = [image_id for part in parts.values() for image_id in part.ids]
     notes = tuple(dict.fromkeys(note for part in parts.values() for note in part.notes))
     if len(set(ids)) < len(ids):

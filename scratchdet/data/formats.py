@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from scratchdet.data import coco, voc, yolo
+from scratchdet.data import coco, packed, voc, yolo
 from scratchdet.data.assemble import OnBadBox
 from scratchdet.structures import DataError, DetectionData
 
@@ -14,6 +14,7 @@ FORMATS: dict[str, Callable[..., DetectionData]] = {
     "voc": voc.read,
     "coco": coco.read,
     "yolo": yolo.read,
+    "pack": packed.read,
 }
 
 
@@ -23,12 +24,15 @@ class Layout(NamedTuple):
     recognises: Callable[[Path], bool]
     list_splits: Callable[[Path], list[str]]
     description: str
+    list_year_splits: Callable[[Path], list[str]] = lambda path: []
+    """Those of single years, if there are several: `split` takes them too."""
 
 
 LAYOUTS = {
-    "voc": Layout(voc.recognises, voc.list_splits, voc.LAYOUT),
+    "voc": Layout(voc.recognises, voc.list_splits, voc.LAYOUT, voc.list_year_splits),
     "coco": Layout(coco.recognises, coco.list_splits, coco.LAYOUT),
     "yolo": Layout(yolo.recognises, yolo.list_splits, yolo.LAYOUT),
+    "pack": Layout(packed.recognises, packed.list_splits, packed.LAYOUT, packed.list_year_splits),
 }
 
 
@@ -73,6 +77,11 @@ def list_splits(path: Path | str, format: str | None = None) -> list[str]:
     """The names `read_data` accepts as `split`, sorted; empty if the data has no splits."""
     name = _known(format) if format else detect_format(path)
     return LAYOUTS[name].list_splits(Path(path))
+
+
+def list_year_splits(path: Path | str) -> list[str]:
+    """More names that `split` takes: those of single years of a VOCdevkit, `VOC2007/trainval`."""
+    return LAYOUTS[detect_format(path)].list_year_splits(Path(path))
 
 
 def _known(format: str) -> str:

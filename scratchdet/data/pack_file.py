@@ -7,21 +7,18 @@ itself; the last entry, END, says how many there are and has a digest of them al
 
 from __future__ import annotations
 
-import errno
-import glob
 import hashlib
 import json
 import os
 import threading
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import lmdb
 from lmdb.verify import VerifyError, verify
 
-from scratchdet.files import replacing
 from scratchdet.structures import DataError
 
 SUFFIX = ".lmdb"
@@ -30,11 +27,12 @@ END = b"\xff"
 """The key of the last entry; all others come before it."""
 
 CRC_BYTES = 4
-TRANSACTION = 64 << 20  # bytes held in memory until they are written
-SPARE = 16 << 20  # bytes of the map beyond what is written: the inner pages of the tree
+LONGEST_KEY = 511  # bytes, of LMDB as it is built by default
 
 
-class _End(NamedTuple):
+class End(NamedTuple):
+    """What the last entry says."""
+
     format: str
     entries: int
     digest: str
@@ -56,7 +54,7 @@ class Pack:
         end = self.get(END)
         if end is None:
             raise DataError(f"{path}: an LMDB file, but no pack, or an unfinished one: pack again")
-        self.end = _End(**json.loads(bytes(end)))
+        self.end = End(**json.loads(bytes(end)))
         if self.end.format != FORMAT:
             raise DataError(f"{path}: a {self.end.format!r}; this version reads {FORMAT!r}")
 
@@ -124,71 +122,13 @@ def _open_environment(path: Path) -> lmdb.Environment:
     return environment
 
 
-def write_pack(path: Path, entries: Iterable[tuple[bytes, bytes]]) -> None:
-    """Writes the entries, whose keys ascend, and checks what is written; `path` appears at the end.
-
-    DataError if the file system does not take them; nothing is left behind then.
-    """
-    if path.suffix != SUFFIX:
-        raise DataError(f"{path}: a pack is called NAME{SUFFIX}")
-    with replacing(path) as temporary:
-        try:
-            _write(temporary, entries)
-        except lmdb.Error as error:
-            reason = str(error)
-            if os.strerror(errno.ENOSPC) in reason:
-                reason = "the disk is full"
-            raise DataError(f"{path}: cannot be written, and is not: {reason}") from error
-        if damages := find_damages(temporary):
-            raise DataError(f"{path}: was not written as it should be: {damages[0]}")
-
-
-def _write(path: Path, entries: Iterable[tuple[bytes, bytes]]) -> None:
-    digest, count = hashlib.sha256(), 0
-    environment = lmdb.open(
-        os.fsencode(path), subdir=False, lock=False, sync=False, meminit=False, map_size=SPARE
-    )
-    try:
-        for batch in _batches(entries):
-            _put(environment, batch)
-            count += len(batch)
-            for part in (part for entry in batch for part in entry):
-                digest.update(part)
-        end = json.dumps(_End(FORMAT, count, digest.hexdigest())._asdict()).encode()
-        _put(environment, [(END, end + _checksum(END, end))])
-    finally:
-        environment.close()
-
-
-def _batches(entries: Iterable[tuple[bytes, bytes]]) -> Iterator[list[tuple[bytes, bytes]]]:
-    """The entries as they are stored, those of one transaction at a time."""
-    batch: list[tuple[bytes, bytes]] = []
-    size = 0
-    for key, value in entries:
-        batch.append((key, value + _checksum(key, value)))
-        size += len(value)
-        if size >= TRANSACTION:
-            yield batch
-            batch, size = [], 0
-    yield batch
-
-
-def _put(environment: lmdb.Environment, batch: list[tuple[bytes, bytes]]) -> None:
-    pages = environment.info()["last_pgno"] + 1
-    psize = environment.stat()["psize"]
-    # The longest a value can get: a page that is not full, and its header.
-    coming = sum(len(key) + len(value) + 2 * psize for key, value in batch)
-    environment.set_mapsize(pages * psize + coming + SPARE)
-    with environment.begin(write=True) as transaction:
-        for key, value in batch:
-            if not transaction.put(key, value, append=True):
-                raise ValueError(f"{key!r} does not come after the entry before it")
-
-
-def find_damages(path: Path) -> list[str]:
+def find_damages(
+    path: Path, progress: Callable[[int, int], None] = lambda done, total: None
+) -> list[str]:
     """What is wrong with a pack, a line for each damaged entry; empty if nothing is.
 
     All of it is read. The structure is checked before LMDB is trusted with it.
+    progress: called with the number of entries done, and of all.
     """
     opened = _packs.get(_file(path))  # LMDB opens a file but once
     try:
@@ -200,13 +140,13 @@ def find_damages(path: Path) -> list[str]:
     except DataError as error:
         return [str(error).removeprefix(f"{path}: ")]
     try:
-        return _damaged_entries(pack)
+        return _damaged_entries(pack, progress)
     finally:
         if opened is None:
             pack.environment.close()
 
 
-def _damaged_entries(pack: Pack) -> list[str]:
+def _damaged_entries(pack: Pack, progress: Callable[[int, int], None]) -> list[str]:
     damages, digest, count = [], hashlib.sha256(), 0
     with pack.environment.begin(buffers=True) as transaction:
         for key, stored in transaction.cursor():
@@ -217,6 +157,7 @@ def _damaged_entries(pack: Pack) -> list[str]:
             digest.update(key)
             digest.update(stored)
             count += 1
+            progress(count, pack.end.entries)
     if count != pack.end.entries:
         damages.append(f"has {count} entries instead of {pack.end.entries}")
     if not damages and digest.hexdigest() != pack.end.digest:
@@ -224,34 +165,14 @@ def _damaged_entries(pack: Pack) -> list[str]:
     return damages
 
 
-def abandoned(path: Path) -> list[Path]:
-    """What writers of `path` left behind that did not live to finish it."""
-    found = []
-    for part in path.parent.glob(f".{glob.escape(path.stem)}.*.part{path.suffix}"):
-        process = part.name.removesuffix(f".part{path.suffix}").rpartition(".")[2]
-        if process.isdecimal() and not _lives(int(process)):
-            found.append(part)
-    return found
-
-
-def _lives(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True  # somebody else's
-    return True
-
-
-def _checksum(key: bytes, value: bytes | memoryview) -> bytes:
+def checksum(key: bytes, value: bytes | memoryview) -> bytes:
     return zlib.crc32(value, zlib.crc32(key)).to_bytes(CRC_BYTES, "little")
 
 
 def _intact(key: bytes, stored: memoryview) -> memoryview | None:
-    """The value without its checksum; None if it is another one."""
+    """The value without its checksum; None if that is not its own."""
     value = stored[:-CRC_BYTES]
-    return value if _checksum(key, value) == stored[-CRC_BYTES:] else None
+    return value if checksum(key, value) == stored[-CRC_BYTES:] else None
 
 
 def _shown(key: bytes) -> str:

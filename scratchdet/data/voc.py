@@ -98,11 +98,17 @@ def _lists(roots: Sequence[Path]) -> dict[str, list[Path]]:
     return lists
 
 
+def list_year_splits(path: Path) -> list[str]:
+    """The splits of single years, `VOC2007/train`; empty if there is but one year."""
+    roots = _roots(path)
+    names = list_splits(path)
+    several = _lists(roots) if len(roots) > 1 else {}
+    return [name for name in several if "/" in name and Path(name).name in names]
+
+
 def _chosen_lists(path: Path, split: str) -> list[Path]:
     lists = _lists(_roots(path))
-    offered = list_splits(path)
-    if len(_roots(path)) > 1:
-        offered += [name for name in lists if "/" in name and Path(name).name in offered]
+    offered = list_splits(path) + list_year_splits(path)
     chosen = chosen_splits(split, offered, path, also=lists)
     return list(dict.fromkeys(file for name in chosen for file in lists[name]))
 
