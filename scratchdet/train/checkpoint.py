@@ -26,6 +26,8 @@ class Progress(NamedTuple):
     """Spent on training and evaluation, over all runs of it."""
     scale: float = 0.0
     """Loss scale of fp16; 0 with the other precisions."""
+    skipped: int = 0
+    """Steps that fp16 left out, because their gradient overflowed."""
     data: str = ""
     """Fingerprint of the training data."""
     provenance: str = FROM_SCRATCH

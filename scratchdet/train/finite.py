@@ -3,12 +3,13 @@
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from scratchdet.data.loader import Key
 from scratchdet.ops.losses import Losses
 from scratchdet.structures import DetectionData
 
-LEAST_SCALE = 1.0  # of fp16: below, the loss itself overflows, whatever it is multiplied by
+LEAST_SCALE = 1.0  # of fp16: when the loss overflows unscaled, no scale helps
 
 
 class NonFiniteLoss(RuntimeError):
@@ -18,12 +19,13 @@ class NonFiniteLoss(RuntimeError):
 class _Step(NamedTuple):
     step: int
     losses: Losses
+    gradient_norm: Tensor
     lr: float
     keys: tuple[Key, ...]
 
 
 class FiniteWatch:
-    """Remembers the steps since it was last asked whether their losses were finite.
+    """Remembers the steps since it was last asked whether they were finite.
 
     Asking makes a GPU finish its work, so there it is done every few steps; on a CPU at each one.
     """
@@ -32,25 +34,44 @@ class FiniteWatch:
         self.data = data
         self.recent: list[_Step] = []
 
-    def see(self, step: int, losses: Losses, lr: float, keys: tuple[Key, ...]) -> None:
+    def see(
+        self,
+        step: int,
+        losses: Losses,
+        gradient_norm: Tensor,
+        *,
+        lr: float,
+        keys: tuple[Key, ...],
+    ) -> None:
         """Takes note of a step; `step` counts from 1."""
-        self.recent.append(_Step(step, losses, lr, keys))
+        self.recent.append(_Step(step, losses, gradient_norm, lr, keys))
 
-    def check(self) -> None:
-        """Raises NonFiniteLoss for the first noted step whose loss is not finite; forgets all."""
+    def check(self, *, scale: float | None = None) -> int:
+        """Forgets the noted steps; how many of them changed nothing.
+
+        scale: of the loss, in fp16: steps whose gradient overflows are left out, and the scale gets
+        smaller. Raises NonFiniteLoss for the first step that was not finite; in fp16 once the scale
+        is below `LEAST_SCALE`.
+        """
         recent, self.recent = self.recent, []
         if not recent:
-            return
-        finite = torch.stack([torch.isfinite(one.losses.total) for one in recent]).tolist()
-        if not all(finite):
-            raise NonFiniteLoss(self._explain(recent[finite.index(False)]))
+            return 0
+        sums = torch.stack([one.losses.total + one.gradient_norm for one in recent])
+        finite = torch.isfinite(sums).tolist()
+        if all(finite):
+            return 0
+        if scale is not None and scale >= LEAST_SCALE:
+            return finite.count(False)
+        raise NonFiniteLoss(self._explain(recent[finite.index(False)], scaled=scale is not None))
 
-    def _explain(self, bad: _Step) -> str:
+    def _explain(self, bad: _Step, *, scaled: bool) -> str:
         images = "\n  ".join(self.data.paths[index] for _, index in bad.keys)
         classification, localisation, matched = (value.item() for value in bad.losses)
+        cure = "--run.precision bf16 or fp32, which reach further than fp16, " if scaled else ""
         return (
             f"the loss is not finite at step {bad.step}: classification {classification}, "
-            f"localisation {localisation}, {int(matched)} priors matched, lr {bad.lr:g}. A smaller "
-            "--optim.lr, a longer --schedule.warmup-steps or --optim.clip-norm 5 usually cure it; "
-            f"if it comes at the same images again, look at their boxes:\n  {images}"
+            f"localisation {localisation}, {int(matched)} priors matched, gradient "
+            f"{bad.gradient_norm.item()}, lr {bad.lr:g}. {cure}A smaller --optim.lr, a longer "
+            "--schedule.warmup-steps or --optim.clip-norm 5 usually cure it; if it comes at the "
+            f"same images again, look at their boxes:\n  {images}"
         )

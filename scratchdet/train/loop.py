@@ -9,6 +9,7 @@ from rich.console import Console
 from scratchdet.recipe import Recipe, differing
 from scratchdet.recipe_toml import save_recipe
 from scratchdet.terminal import say
+from scratchdet.train.batches import batches_from, samples_from
 from scratchdet.train.checkpoint import Progress, save_checkpoint
 from scratchdet.train.device import describe_device, use_threads
 from scratchdet.train.distributed import (
@@ -37,7 +38,6 @@ from scratchdet.train.resolve import check_names, resolve
 from scratchdet.train.results import finish, keep_model, step_figures, validate
 from scratchdet.train.setup import (
     Training,
-    batches_from,
     build,
     make_loss,
     make_schedule,
@@ -45,6 +45,7 @@ from scratchdet.train.setup import (
     zero_of,
 )
 from scratchdet.train.step import train_step
+from scratchdet.train.unreadable import BadImages
 from scratchdet.version import describe_code
 
 __all__ = ["Interrupted", "NonFiniteLoss", "train", "train_step"]
@@ -145,9 +146,10 @@ def _run(
     schedule, began = recipe.schedule, time.monotonic() - progress.seconds
     loss, rate_at = make_loss(recipe.optim, detector), make_schedule(recipe)
     # The parent's normalisation, if there is one: not always that of the data.
-    batches = batches_from(
-        recipe, prepared, fill=zero_of(detector), start=progress.step, ranks=ranks
-    )
+    fill = zero_of(detector)
+    samples = samples_from(recipe, prepared, fill=fill, ranks=ranks, console=console)
+    batches = batches_from(recipe, samples, start=progress.step, stop=schedule.steps, ranks=ranks)
+    bad = BadImages(images=len(samples), limit=recipe.data.bad_images, known=prepared.problems)
     log: RunLog | NoLog = NoLog()
     if ranks.first:
         log = RunLog(run_dir, start=progress.step, steps=schedule.steps, console=console)
@@ -171,18 +173,21 @@ def _run(
                 ema.update(detector, updates=step)
 
             done = step + 1
-            watch.see(done, losses, lr, batch.keys)
+            watch.see(done, losses, gradient_norm, lr=lr, keys=batch.keys)
+            bad.add(batch.unreadable)
             progress = progress._replace(step=done, seconds=time.monotonic() - began)
             log.advance(done)
             to_log = done % schedule.log_every == 0 or done == schedule.steps
             to_evaluate = _due(done, schedule.evaluate_every, schedule.steps)
             to_save = _due(done, schedule.checkpoint_every, schedule.steps)
             if to_log or to_evaluate or to_save or device.type == "cpu":
-                watch.check()
+                progress = progress._replace(skipped=progress.skipped + _skipped(watch, training))
             if to_log:
                 speed = recipe.data.batch * (done - logged) / (time.monotonic() - since)
                 since, logged = time.monotonic(), done
-                log.record(done, step_figures(losses, lr, gradient_norm, speed))
+                bad.tell(ranks, run_dir=run_dir, console=console)
+                figures = step_figures(losses, lr, gradient_norm, speed, skipped=progress.skipped)
+                log.record(done, figures | bad.figures())
             if to_evaluate or to_save:
                 average_statistics(detector, ema.detector)
             if to_evaluate and prepared.val is not None:
@@ -202,12 +207,18 @@ def _run(
             # Asking the other ranks takes time: only where they meet anyway.
             stop = asked_to_stop() if ranks.size == 1 else to_log and any_of(asked_to_stop())
             if stop and done < schedule.steps:
-                watch.check()
+                progress = progress._replace(skipped=progress.skipped + _skipped(watch, training))
                 average_statistics(detector, ema.detector)
                 if ranks.first:
                     _save(recipe, training, progress, run_dir)
                 raise Interrupted(f"stopped and saved after step {done} of {schedule.steps}")
     return progress
+
+
+def _skipped(watch: FiniteWatch, training: Training) -> int:
+    """How many of the steps since the last look fp16 left out; NonFiniteLoss if that is no cure."""
+    scaler = training.scaler
+    return watch.check(scale=scaler.get_scale() if scaler.is_enabled() else None)
 
 
 def _check_new(run_dir: Path) -> None:

@@ -36,11 +36,16 @@ SHEET_IMAGES = 16
 
 
 def step_figures(
-    losses: Losses, lr: float, gradient_norm: Tensor, images_per_second: float
+    losses: Losses,
+    lr: float,
+    gradient_norm: Tensor,
+    images_per_second: float,
+    *,
+    skipped: int = 0,
 ) -> dict[str, float]:
     """The record of one step in the log, the losses averaged over the ranks.
 
-    matched: of the priors on all ranks.
+    matched: of the priors on all ranks. skipped: steps so far that fp16 left out; 0 is not noted.
     """
     own = torch.stack([losses.classification, losses.localisation, losses.matched.float()])
     classification, localisation, matched = averaged(own.detach()).tolist()
@@ -52,6 +57,7 @@ def step_figures(
         "lr": lr,
         "gradient_norm": round(float(gradient_norm), 6),
         "images_per_second": round(images_per_second, 2),
+        **({"skipped": skipped} if skipped else {}),
     }
 
 

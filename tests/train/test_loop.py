@@ -149,7 +149,7 @@ def test_a_loss_that_is_not_finite_stops_with_step_terms_and_images(dataset, qui
     step = int(re.search(r"not finite at step (\d)", message)[1])
     assert step == len(losses(tmp_path / "run")) + 1 > 1
     assert re.search(
-        r"classification \S+, localisation \S+, \d+ priors matched, lr \S+e\+", message
+        r"classification \S+, localisation \S+, \d+ priors matched, gradient \S+, lr \S+e\+", message
     )
     assert "JPEGImages/000.jpg" in message
     assert "JPEGImages/001.jpg" in message
