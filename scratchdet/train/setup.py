@@ -1,6 +1,6 @@
 """From a recipe's values to the objects that the loop works with."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -9,10 +9,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from scratchdet.data.augment import PRESETS
-from scratchdet.data.dataset import TrainingSamples
-from scratchdet.data.loader import Batch, make_batches
-from scratchdet.data.order import SampleOrder
 from scratchdet.models.detector import Detector
 from scratchdet.models.zoo import create_model
 from scratchdet.ops.losses import MultiBoxLoss
@@ -118,33 +114,3 @@ def zero_of(detector: Detector) -> np.ndarray:
     """The colour (C,) of images as read, RGB in 0..255, that is zero to the detector's weights."""
     mean: np.ndarray = detector.mean.cpu().numpy()
     return mean[::-1].copy() if detector.channel_order == "bgr" else mean
-
-
-def batches_from(
-    recipe: Recipe, prepared: Prepared, *, fill: np.ndarray, start: int, ranks: Ranks
-) -> Iterator[Batch]:
-    """This rank's share of the batches of all steps from `start`.
-
-    fill: the colour around an image made smaller.
-    """
-    samples = TrainingSamples(
-        prepared.train,
-        PRESETS[recipe.data.augment](recipe.model.input_size, fill),
-        channels=prepared.channels,
-        seed=recipe.run.seed,
-    )
-    order = SampleOrder(
-        len(samples),
-        batch=recipe.data.batch,
-        seed=recipe.run.seed,
-        start=start,
-        stop=recipe.schedule.steps,
-        rank=ranks.rank,
-        size=ranks.size,
-    )
-    return make_batches(
-        samples,
-        order=order,
-        workers=recipe.data.workers,
-        pin=recipe.run.device != "cpu",
-    )

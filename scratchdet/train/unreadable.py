@@ -1,39 +1,57 @@
 """Images that turn out unreadable while training goes on."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
+from pathlib import Path
+
+from rich.console import Console
 
 from scratchdet.structures import DataError, Problem
-from scratchdet.train.prepare import shortened
+from scratchdet.terminal import say
+from scratchdet.train.distributed import Ranks, gathered
+from scratchdet.train.prepare import shortened, write_problems
 
 
 class BadImages:
     """The images that could not be read so far, each once; the end of the run when they are many.
 
-    limit: the share of all `images` that may be unreadable.
+    limit: the share of all `images` that may be unreadable. known: the problems that the run began
+    with, which stand in its list before those.
     """
 
-    def __init__(self, *, images: int, limit: float) -> None:
-        self.images, self.limit = images, limit
+    def __init__(self, *, images: int, limit: float, known: tuple[Problem, ...]) -> None:
+        self.images, self.limit, self.known = images, limit, known
         self.found: dict[str, Problem] = {}
+        self.told = 0
 
-    @property
-    def problems(self) -> tuple[Problem, ...]:
-        return tuple(self.found.values())
+    def add(self, unreadable: Iterable[Problem]) -> None:
+        """Takes note of what one batch lacks."""
+        for problem in unreadable:
+            self.found.setdefault(problem.where, problem)
 
-    def add(self, unreadable: Iterable[Problem]) -> tuple[Problem, ...]:
-        """Those that are new. DataError, with a list, once more than the limit are unreadable."""
-        new = {problem.where: problem for problem in unreadable if problem.where not in self.found}
-        self.found.update(new)
-        if len(self.found) > self.limit * self.images:
+    def tell(self, ranks: Ranks, *, run_dir: Path, console: Console) -> None:
+        """Lists what all ranks have found since the last time, on the console and in the run.
+
+        Every rank has to call it. Raises DataError, on all of them, for more than the limit.
+        """
+        for others in gathered(ranks, tuple(self.found.values())[self.told :]):
+            self.add(others)
+        problems = tuple(self.found.values())
+        for problem in problems[self.told :]:
+            say(console, f"UNREADABLE: {problem}")
+        if ranks.first and len(problems) > self.told:
+            write_problems((*self.known, *problems), run_dir / "data_problems.txt")
+        self.told = len(problems)
+        if len(problems) > self.limit * self.images:
             raise DataError(
                 "\n".join(
                     [
-                        f"{len(self.found)} of {self.images} images cannot be read, more than the "
-                        f"share of {self.limit:g} that may be bad (--data.bad-images)",
-                        *shortened(self.problems),
+                        f"{len(problems)} of {self.images} images cannot be read, more than the "
+                        f"share of {self.limit:g} that may be bad (--data.bad-images):",
+                        *shortened(problems),
                     ]
                 )
             )
-        return tuple(new.values())
+
+    def figures(self) -> dict[str, float]:
+        """For the log: how many there are, if any."""
+        return {"unreadable": len(self.found)} if self.found else {}
