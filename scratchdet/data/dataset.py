@@ -45,6 +45,7 @@ class TrainingSamples:
         *,
         channels: int,
         seed: int,
+        dtype: str = "uint8",
         mixes: Sequence[tuple[float, Mix]] = (),
         cache: ImageCache | None = None,
     ) -> None:
@@ -53,6 +54,7 @@ class TrainingSamples:
         self.mixes = tuple(mixes)
         self.channels = channels
         self.seed = seed
+        self.dtype = dtype
         self.cache = cache
 
     def __len__(self) -> int:
@@ -94,12 +96,15 @@ class TrainingSamples:
         if cached is not None:
             return cached
         image = read_image(record.path, channels=self.channels, annotated_size=record.size)
+        # An image that has been exchanged since the survey.
         size = image.shape[1], image.shape[0]
         if size != record.size:
             raise DataError(
-                f"{record.path}: is {'x'.join(map(str, size))}, "
-                f"not {'x'.join(map(str, record.size))} as its boxes are"
+                f"{record.path}: is {size[0]}x{size[1]}, not {record.size[0]}x{record.size[1]} as "
+                "its boxes are"
             )
+        if image.dtype != self.dtype:
+            raise DataError(f"{record.path}: is {image.dtype}, not {self.dtype} as the others are")
         if self.cache:
             self.cache.put(index, image)
         return image

@@ -20,7 +20,7 @@ class Batch(NamedTuple):
     """What one step is trained on."""
 
     images: Tensor
-    """(B, H, W, C) uint8."""
+    """(B, H, W, C), the type of the pixels in the files."""
     targets: Targets
     keys: tuple[Key, ...]
     """(pass, index) of every image, see `SampleOrder`."""

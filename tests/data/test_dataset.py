@@ -128,6 +128,18 @@ def test_an_image_of_another_size_than_its_boxes_were_drawn_on_is_unreadable(tmp
     assert samples(data)[0, 0].unreadable[0].what == "is 30x20, not 64x64 as its boxes are"
 
 
+def test_an_image_of_another_depth_than_the_others_is_unreadable(tmp_path, scenes):
+    data, (path,) = damaged(tmp_path, scenes, count=2, bad=[0])
+    png = cv2.imencode(".png", np.zeros((64, 64, 3), np.uint16))[1]
+    Path(path).write_bytes(png.tobytes())
+    assert samples(data)[0, 0].unreadable[0].what == "is uint16, not uint8 as the others are"
+    steps = PRESETS["none"]((48, 32), MEAN)
+    deep = TrainingSamples(data, steps, channels=3, seed=0, dtype="uint16")
+    sample, unreadable = deep[0, 1]
+    assert sample.image.dtype == "uint16"
+    assert unreadable[0].where == data.paths[1]
+
+
 def test_what_is_mixed_in_comes_through_the_generator_of_the_sample(data):
     def with_another(sample, another, rng):
         return another()
