@@ -5,6 +5,7 @@ unlearned), then every prior that overlaps some object by the threshold learns t
 """
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torchvision.ops import box_convert, box_iou
@@ -14,6 +15,7 @@ NEUTRAL = -2  # neither object nor background: the prior lies on an ignored obje
 THRESHOLD = 0.5  # SSD Caffe release, overlap_threshold
 COVERED = 0.5  # of a prior's area, by an ignored object; our choice
 NONE = -1.0  # below every IoU
+INDEX_BITS = 32  # of a prior's index, below the bits of its overlap
 
 
 def match(
@@ -39,61 +41,64 @@ def match(
 
     best, matched = learnable.max(dim=1)
     matched = torch.where(best >= threshold, matched, BACKGROUND)
-    neutral = _on_ignored(boxes, ignored=real & ignore, priors=priors_xyxy, threshold=threshold)
+    neutral = _on_ignored(
+        iou, boxes=boxes, ignored=real & ignore, priors_xyxy=priors_xyxy, least=threshold
+    )
     matched = torch.where((matched == BACKGROUND) & neutral, NEUTRAL, matched)
 
     prior_of_object = match_bipartite(learnable)
-    image, index = (prior_of_object >= 0).nonzero(as_tuple=True)
-    return matched.index_put((image, prior_of_object[image, index]), index)
+    # A column more, for the objects that no prior is left for: nothing has to be picked out.
+    place = torch.where(prior_of_object >= 0, prior_of_object, len(priors))
+    rows = torch.arange(objects, device=boxes.device).expand(batch, -1)
+    return F.pad(matched, (0, 1)).scatter(1, place, rows)[:, :-1]
 
 
 def _on_ignored(
-    boxes: Float[Tensor, "B G 4"],
+    iou: Float[Tensor, "B G P"],
     *,
+    boxes: Float[Tensor, "B G 4"],
     ignored: Bool[Tensor, "B G"],
-    priors: Float[Tensor, "P 4"],
-    threshold: float,
+    priors_xyxy: Float[Tensor, "P 4"],
+    least: float,
 ) -> Bool[Tensor, "B P"]:
-    """Whether a prior (xyxy) overlaps an ignored object enough, is its best, or lies on it."""
-    image, row = ignored.nonzero(as_tuple=True)  # few: most images have none
-    objects = boxes[image, row]
-    iou = box_iou(objects, priors)
-    low = torch.maximum(objects[:, None, :2], priors[:, :2])
-    high = torch.minimum(objects[:, None, 2:], priors[:, 2:])
-    covered = (high - low).clamp(min=0).prod(dim=-1) / (priors[:, 2:] - priors[:, :2]).prod(dim=-1)
-    best = iou == iou.amax(dim=1, keepdim=True).clamp(min=torch.finfo(iou.dtype).tiny)
-    touched = (iou >= threshold) | best | (covered >= COVERED)
-    count = torch.zeros(len(boxes), len(priors), dtype=torch.int32, device=boxes.device)
-    return count.index_add(0, image, touched.int()) > 0
+    """Whether a prior overlaps an ignored object enough, is its best, or lies on it."""
+    batch, _, count = iou.shape
+    if ignored.device.type == "cpu" and not ignored.any():  # a GPU would have to be waited for
+        return torch.zeros(batch, count, dtype=torch.bool)
+    low = torch.maximum(boxes[:, :, None, :2], priors_xyxy[:, :2])
+    high = torch.minimum(boxes[:, :, None, 2:], priors_xyxy[:, 2:])
+    sides = priors_xyxy[:, 2:] - priors_xyxy[:, :2]
+    covered = (high - low).clamp(min=0).prod(dim=-1) / sides.prod(dim=-1)
+    best = iou == iou.amax(dim=2, keepdim=True).clamp(min=torch.finfo(iou.dtype).tiny)
+    touched = (iou >= least) | best | (covered >= COVERED)
+    return (touched & ignored[..., None]).any(dim=1)
 
 
 def match_bipartite(overlap: Float[Tensor, "B G P"]) -> Int[Tensor, "B G"]:
     """For every object a prior of its own, or -1 if none overlaps it: the greedy matching that
     takes the best pair of all, strikes out both, and goes on.
 
-    Instead of one pair at a time, every round takes all pairs that are best for both sides. Such a
-    pair can lose neither partner to a better pair, so greedy would take it too, and a few rounds
-    do for the whole batch what greedy does in G. Equal overlaps go to the first object and prior.
+    Equal overlaps go to the first object and prior. All shapes are known beforehand, so that a GPU
+    need not be waited for: G rounds, each over the G best priors of every object, as no more than
+    G - 1 of them can be lost to others.
     """
     batch, objects, priors = overlap.shape
-    rows = torch.arange(objects, device=overlap.device).expand(batch, -1)  # objects still waiting
-    result = torch.full_like(rows, -1)
-    left = overlap
-    while left.shape[1]:
-        best, prior = left.max(dim=2)
-        places = torch.arange(left.shape[1], device=overlap.device)
-        mutual = (best > 0) & (left.argmax(dim=1).gather(1, prior) == places)
-        image, row = mutual.nonzero(as_tuple=True)
-        won = prior[image, row]
-        result = result.index_put((image, rows[image, row]), won)
-        taken = torch.zeros(batch, priors, dtype=torch.bool, device=overlap.device)
-        taken = taken.index_put((image, won), torch.ones_like(won, dtype=torch.bool))
+    most = min(objects, priors)
+    # One whole number for overlap and prior, the smaller index being the larger number: no ties.
+    # The bits of floats that are not negative are in the order of the floats.
+    bits = overlap.clamp(min=0).contiguous().view(torch.int32).long() << INDEX_BITS
+    backwards = torch.arange(priors - 1, -1, -1, device=overlap.device)
+    best = (bits | backwards).topk(most, dim=2).values
+    prior = priors - 1 - (best & (1 << INDEX_BITS) - 1)
+    left = (best >> INDEX_BITS).int().view(torch.float32)
 
-        # Few wait after the first round: the rest of the work is done on their rows alone.
-        waits = (best > 0) & ~mutual
-        order = waits.int().argsort(dim=1, descending=True, stable=True)
-        order = order[:, : int(waits.sum(dim=1).amax()) if batch else 0]
-        struck = taken[:, None] | ~waits.gather(1, order)[..., None]
-        left = left.gather(1, order[..., None].expand(-1, -1, priors)).masked_fill(struck, NONE)
-        rows = rows.gather(1, order)
+    rows = torch.arange(objects, device=overlap.device)
+    result = torch.full((batch, objects), -1, device=overlap.device)
+    for _ in range(most):
+        value, place = left.flatten(1).max(dim=1, keepdim=True)
+        won = value > 0
+        winner = (rows == place // most) & won
+        taken = torch.where(won, prior.flatten(1).gather(1, place), -1)
+        result = torch.where(winner, taken, result)
+        left = left.masked_fill(winner[..., None] | (prior == taken[..., None]), 0.0)
     return result

@@ -242,3 +242,15 @@ def test_the_hardest_are_taken_in_each_row():
         [False] * 4,
         [False, True, False, True],
     ]
+
+
+def test_nothing_in_the_loss_waits_for_the_device():
+    # A tensor without memory cannot answer how many of its elements are positive.
+    with torch.device("meta"):
+        priors = torch.rand(50, 4)
+        raw = Raw(torch.zeros(2, 50, 3), torch.zeros(2, 50, 4, requires_grad=True))
+        labels = torch.zeros(2, 6, dtype=torch.int64)
+        targets = Targets(torch.rand(2, 6, 4), labels, torch.zeros(2, 6, dtype=torch.bool))
+        loss = MultiBoxLoss(priors, input_size=(32, 32))
+        loss(raw, targets, loss.count(targets).clamp(min=1.0)).total.backward()
+    assert raw.offsets.grad.shape == (2, 50, 4)
