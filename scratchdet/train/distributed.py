@@ -4,11 +4,14 @@
 nobody. Every rank runs the same program on its share of each batch; rank 0 alone writes.
 """
 
+import ctypes
 import os
+import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -16,7 +19,9 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from scratchdet.models.detector import Detector
+from scratchdet.train.launch import Left, attempt, is_launched, launch_store
 
+PR_SET_PDEATHSIG = 1  # linux/prctl.h: the signal a process gets when its parent dies
 PATIENCE = timedelta(hours=12)  # rank 0 decodes all images while the others wait
 
 Value = TypeVar("Value")
@@ -31,8 +36,6 @@ class Ranks(NamedTuple):
     local: int = 0
     """This process among those on its machine."""
     local_size: int = 1
-    restarts: int = 0
-    """How often torchrun has started the processes again, after one of them had died."""
 
     @property
     def first(self) -> bool:
@@ -48,31 +51,49 @@ class Ranks(NamedTuple):
 
 def ranks_of_launch() -> Ranks:
     """What `torchrun` says in the environment; without it a single process."""
-    if "WORLD_SIZE" not in os.environ:
+    if not is_launched():
         return Ranks()
     return Ranks(
         rank=int(os.environ["RANK"]),
         size=int(os.environ["WORLD_SIZE"]),
         local=int(os.environ["LOCAL_RANK"]),
         local_size=int(os.environ["LOCAL_WORLD_SIZE"]),
-        restarts=int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")),
     )
 
 
 @contextmanager
-def joined(ranks: Ranks, device: torch.device) -> Iterator[None]:
-    """Inside, the ranks can talk to each other; a process alone needs nothing for that."""
+def joined(ranks: Ranks) -> Iterator[None]:
+    """Inside, the ranks can talk to each other; a process alone needs nothing for that.
+
+    Raises Left when another rank has ended. Nothing happens inside another `joined`.
+    """
     if ranks.size == 1 or dist.is_initialized():
         yield
         return
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
-    # gloo beside NCCL: objects are told over it, and it waits for as long as it is told to.
-    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-    dist.init_process_group(backend, timeout=PATIENCE)
-    yield
-    # Not after an error: the other ranks are somewhere else, and torchrun is about to end them.
+    _end_with_parent()
+    dist.init_process_group(
+        # gloo beside NCCL: objects are told over it, and it waits for as long as it is told to.
+        "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo",
+        # The launcher keeps its store over restarts: addresses of ranks that are gone stay in it.
+        store=dist.PrefixStore(f"group {attempt()}", launch_store()),
+        rank=ranks.rank,
+        world_size=ranks.size,
+        timeout=PATIENCE,
+    )
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error, dist.DistError) or "gloo" in str(error):
+            raise Left(f"another process of the run has ended ({error})") from error
+        raise
+    # Not after an error: the other ranks are somewhere else, and about to be ended.
     dist.destroy_process_group()
+
+
+def _end_with_parent() -> None:
+    """Whoever kills the launcher asks its processes to stop: without it they would go on alone."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def together() -> int:
@@ -96,6 +117,25 @@ def from_first(ranks: Ranks, make: Callable[[], Value]) -> Value:
         raise failed or told[1]
     value: Value = told[0]
     return value
+
+
+def agreed(ranks: Ranks, do: Callable[[], Value]) -> Value:
+    """What `do()` gives here; an error of any rank is raised on all, and so they stay together.
+
+    Of several errors it is that of the lowest rank.
+    """
+    value: Any = None
+    failed: Exception | None = None
+    try:
+        value = do()
+    except (ValueError, OSError, RuntimeError) as error:
+        failed = error
+    if ranks.size == 1 or not any_of(failed is not None):
+        if failed is not None:
+            raise failed
+        return cast(Value, value)
+    first = next(error for error in gathered(ranks, failed) if error is not None)
+    raise failed if failed is not None and str(failed) == str(first) else first
 
 
 def gathered(ranks: Ranks, value: Value) -> list[Value]:

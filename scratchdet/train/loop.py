@@ -1,6 +1,7 @@
 """The training of a detector, from a recipe to a saved model. Read it from top to bottom."""
 
 import time
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -14,6 +15,7 @@ from scratchdet.train.checkpoint import Progress, save_checkpoint
 from scratchdet.train.device import describe_device, use_threads
 from scratchdet.train.distributed import (
     Ranks,
+    agreed,
     any_of,
     average_statistics,
     from_first,
@@ -22,6 +24,7 @@ from scratchdet.train.distributed import (
 )
 from scratchdet.train.finite import FiniteWatch, NonFiniteLoss
 from scratchdet.train.interrupt import catching_interrupts
+from scratchdet.train.launch import is_begun, note_begun
 from scratchdet.train.log import NoLog, RunLog
 from scratchdet.train.optim import set_learning_rate
 from scratchdet.train.parent import (
@@ -80,7 +83,7 @@ def train(
     ranks = ranks_of_launch()
     run_dir = Path(run_dir)
     console = (console or Console()) if ranks.first else Console(quiet=True)
-    resume = resume or ranks.restarts > 0
+    resume = resume or is_begun(run_dir)  # by this launch, and a process has died since
     if data is not None:
         recipe = differing(recipe, data={"path": str(Path(data).resolve())})
     check_names(recipe)  # before the parent's network is compared with a misspelt one
@@ -91,15 +94,19 @@ def train(
         check_network(recipe.model, parent)
     recipe, lines = resolve(recipe, ranks=ranks)
     device = ranks.device(torch.device(recipe.run.device))
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
     threads = use_threads(recipe.run.threads, processes=ranks.local_size)
     say(console, f"{describe_device(str(device))}, {recipe.run.precision}, code {describe_code()}")
     for line in lines:
         say(console, line)
 
-    with joined(ranks, device):
-        if not resume:
-            from_first(ranks, lambda: _check_new(run_dir))
-        prepared = from_first(ranks, lambda: prepare(recipe.data, threads=threads, console=console))
+    with joined(ranks):
+        from_first(ranks, lambda: _take(run_dir, resume=resume))
+        decoders = threads * ranks.local_size  # the other ranks wait meanwhile
+        prepared = from_first(
+            ranks, lambda: prepare(recipe.data, threads=decoders, console=console)
+        )
         for note in prepared.notes:
             say(console, note)
         if recipe.schedule.warmup_steps >= recipe.schedule.steps:
@@ -181,7 +188,9 @@ def _run(
             to_evaluate = _due(done, schedule.evaluate_every, schedule.steps)
             to_save = _due(done, schedule.checkpoint_every, schedule.steps)
             if to_log or to_evaluate or to_save or device.type == "cpu":
-                progress = progress._replace(skipped=progress.skipped + _skipped(watch, training))
+                progress = progress._replace(
+                    skipped=progress.skipped + _skipped(watch, training, ranks)
+                )
             if to_log:
                 speed = recipe.data.batch * (done - logged) / (time.monotonic() - since)
                 since, logged = time.monotonic(), done
@@ -202,28 +211,31 @@ def _run(
                 )
                 progress = progress._replace(seconds=time.monotonic() - began)
                 since, logged = time.monotonic(), done
-            if to_save and ranks.first:
-                _save(recipe, training, progress, run_dir)
+            if to_save:
+                from_first(ranks, partial(_save, recipe, training, progress, run_dir))
             # Asking the other ranks takes time: only where they meet anyway.
             stop = asked_to_stop() if ranks.size == 1 else to_log and any_of(asked_to_stop())
             if stop and done < schedule.steps:
-                progress = progress._replace(skipped=progress.skipped + _skipped(watch, training))
+                progress = progress._replace(
+                    skipped=progress.skipped + _skipped(watch, training, ranks)
+                )
                 average_statistics(detector, ema.detector)
-                if ranks.first:
-                    _save(recipe, training, progress, run_dir)
+                from_first(ranks, partial(_save, recipe, training, progress, run_dir))
                 raise Interrupted(f"stopped and saved after step {done} of {schedule.steps}")
     return progress
 
 
-def _skipped(watch: FiniteWatch, training: Training) -> int:
+def _skipped(watch: FiniteWatch, training: Training, ranks: Ranks) -> int:
     """How many of the steps since the last look fp16 left out; NonFiniteLoss if that is no cure."""
-    scaler = training.scaler
-    return watch.check(scale=scaler.get_scale() if scaler.is_enabled() else None)
+    scale = training.scaler.get_scale() if training.scaler.is_enabled() else None
+    return agreed(ranks, lambda: watch.check(scale=scale))
 
 
-def _check_new(run_dir: Path) -> None:
-    if any((run_dir / name).exists() for name in ("last", "best", "log.jsonl")):
+def _take(run_dir: Path, *, resume: bool) -> None:
+    """Makes `run_dir` that of this launch; FileExistsError if it holds a run of another."""
+    if not resume and any((run_dir / name).exists() for name in ("last", "best", "log.jsonl")):
         raise FileExistsError(f"{run_dir} already holds a run: resume it, or choose another name")
+    note_begun(run_dir)
 
 
 def _checkpoint(run_dir: Path) -> Path:
