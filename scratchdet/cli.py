@@ -12,6 +12,7 @@ import tyro
 from rich.console import Console
 from tyro.conf import Positional
 
+from scratchdet.cli_download import download
 from scratchdet.cli_import import import_caffe
 from scratchdet.cli_models import models
 from scratchdet.cli_pack import pack
@@ -205,6 +206,7 @@ COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "eval": (_typed(evaluate, "eval"), "evaluate a trained detector on a data set"),
     "detect": (_typed(detect, "detect"), "find objects in images, and draw them"),
     "pack": (_typed(pack, "pack"), "put a data set into one file"),
+    "download": (_typed(download, "download"), "fetch a published data set: PASCAL VOC, MS COCO"),
     "models": (_typed(models, "models"), "list the networks"),
     "recipes": (_typed(recipes, "recipes"), "list the shipped recipes, or print one"),
     "import-caffe": (

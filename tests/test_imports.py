@@ -9,7 +9,15 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "scratchdet"
 
 EVERYTHING = {path.stem if path.suffix else path.name for path in PACKAGE.iterdir()}
-COMMAND_LINE = {"cli", "cli_import", "cli_models", "cli_pack", "cli_train", "__main__"}
+COMMAND_LINE = {
+    "cli",
+    "cli_download",
+    "cli_import",
+    "cli_models",
+    "cli_pack",
+    "cli_train",
+    "__main__",
+}
 ALLOWED = {
     "files": set(),
     "structures": set(),
@@ -25,6 +33,7 @@ ALLOWED = {
     "analysis": {"structures", "models", "data", "files"},
     "detecting": {"structures", "models", "data", "files", "analysis"},
     "train": EVERYTHING - COMMAND_LINE - {"__init__"},
+    "cli_download": {"data", "terminal"},
     "cli_import": {"models", "data", "terminal"},
     "cli_models": {"models", "terminal"},
     "cli_pack": {"data", "terminal"},
