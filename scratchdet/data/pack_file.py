@@ -154,6 +154,8 @@ def _damaged_entries(pack: Pack, progress: Callable[[int, int], None]) -> list[s
                 break
             if _intact(bytes(key), stored) is None:
                 damages.append(f"{_shown(bytes(key))}: does not have its checksum")
+            elif transaction.get(key) is None:  # an inner page of the tree leads elsewhere
+                damages.append(f"{_shown(bytes(key))}: is not found by its name")
             digest.update(key)
             digest.update(stored)
             count += 1

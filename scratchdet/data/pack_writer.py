@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import glob
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import lmdb
@@ -18,6 +18,7 @@ from scratchdet.files import replacing
 from scratchdet.structures import DataError
 
 TRANSACTION = 64 << 20  # bytes held in memory until they are written
+LOW = 2 * TRANSACTION  # bytes; with less room left than this it is the disk that was full
 SPARE = 16 << 20  # bytes of the map beyond what is written: the inner pages of the tree
 
 Put = Callable[[bytes, "bytes | memoryview"], None]
@@ -35,16 +36,15 @@ def writing_pack(
     if path.suffix != SUFFIX:
         raise DataError(f"{path}: a pack is called NAME{SUFFIX}")
     with replacing(path) as temporary:
-        writer = _Writer(temporary)
         try:
-            yield writer.put
-            writer.finish()
+            with closing(_Writer(temporary)) as writer:
+                yield writer.put
+                writer.finish()
         except lmdb.Error as error:
-            full = os.strerror(errno.ENOSPC) in str(error)
-            reason = "the disk is full" if full else str(error)
-            raise DataError(f"{path}: cannot be written, and is not: {reason}") from error
-        finally:
-            writer.environment.close()
+            free = shutil.disk_usage(path.parent).free
+            # A write that was cut short is an "Input/output error" to LMDB.
+            full = f"the disk is full, {free / 1e6:.0f} MB are free; " if free < LOW else ""
+            raise DataError(f"{path}: cannot be written, and is not: {full}{error}") from error
         if damages := find_damages(temporary, progress):
             raise DataError(f"{path}: is not as it was written, and left out: {damages[0]}")
 
@@ -52,7 +52,7 @@ def writing_pack(
 class _Writer:
     def __init__(self, path: Path) -> None:
         self.environment = lmdb.open(
-            os.fsencode(path), subdir=False, lock=False, sync=False, meminit=False, map_size=SPARE
+            os.fsencode(path), subdir=False, lock=False, sync=False, map_size=SPARE
         )
         self.waiting: list[tuple[bytes, bytes]] = []
         self.size = 0  # of what waits
@@ -68,6 +68,9 @@ class _Writer:
         self.size += len(stored)
         if self.size >= TRANSACTION:
             self._write()
+
+    def close(self) -> None:
+        self.environment.close()
 
     def finish(self) -> None:
         end = End(FORMAT, self.entries, self.digest.hexdigest())

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from scratchdet.data.formats import FORMATS, LAYOUTS, detect_format, list_splits, read_data
+from scratchdet.data.images import read_image
+from scratchdet.data.pack import pack
 from scratchdet.structures import DataError
 
 
@@ -99,7 +101,18 @@ def write_yolo(root, scenes):
     (root / "classes.txt").write_text("\n".join(CLASSES))
 
 
-WRITERS = {"voc": write_voc, "coco": write_coco, "yolo": write_yolo}
+def write_pack(root, scenes):
+    write_voc(root.with_suffix(".voc"), scenes)
+    pack(root.with_suffix(".voc"), root.with_suffix(".lmdb"))
+
+
+WRITERS = {"voc": write_voc, "coco": write_coco, "yolo": write_yolo, "pack": write_pack}
+
+
+def write(format_name, root, scenes):
+    """The data set in that format; where it is."""
+    WRITERS[format_name](root, scenes)
+    return root if root.exists() else root.with_suffix(".lmdb")
 
 
 @pytest.fixture(params=FORMATS)
@@ -109,8 +122,7 @@ def format_name(request):
 
 @pytest.fixture
 def folder(format_name, tmp_path):
-    WRITERS[format_name](tmp_path / "data", SCENES)
-    return tmp_path / "data"
+    return write(format_name, tmp_path / "data", SCENES)
 
 
 def described(data):
@@ -148,7 +160,7 @@ def test_all_formats_read_the_same(folder):
     assert described(data) == wanted(SCENES)
     assert data.problems == ()
     assert not data.ignore.any()
-    assert all(record.path.is_file() for record in data)
+    assert all(read_image(record.path).shape[1::-1] == record.size for record in data)
     assert len(set(data.ids)) == len(data)
 
 
@@ -180,8 +192,7 @@ def test_given_classes_set_the_labels_and_other_objects_are_problems(folder):
 def test_bad_boxes_are_listed_and_dropped_or_clipped(format_name, tmp_path):
     good = SCENES[1]
     bad = good._replace(objects=[*good.objects, FLAT_BOX, WIDE_BOX])
-    WRITERS[format_name](tmp_path / "data", [SCENES[0], bad])
-    data = read_data(tmp_path / "data")
+    data = read_data(write(format_name, tmp_path / "data", [SCENES[0], bad]))
     assert [problem.action for problem in data.problems] == ["dropped", "clipped"]
     assert "box 2 (dog) has no area" in data.problems[0].what
     assert "box 3 (cat) reaches outside the image" in data.problems[1].what
@@ -192,30 +203,33 @@ def test_bad_boxes_are_listed_and_dropped_or_clipped(format_name, tmp_path):
 
 def test_bad_boxes_can_be_an_error_that_lists_ten_and_counts_all(format_name, tmp_path):
     scene = SCENES[1]._replace(objects=[FLAT_BOX] * 13)
-    WRITERS[format_name](tmp_path / "data", [scene])
+    path = write(format_name, tmp_path / "data", [scene])
     with pytest.raises(DataError, match="13 problems") as caught:
-        read_data(tmp_path / "data", on_bad_box="error")
+        read_data(path, on_bad_box="error")
     assert str(caught.value).count("has no area") == 10
     assert "3 more" in str(caught.value)
     assert "--on-bad-box drop" in str(caught.value)
 
 
 def test_a_data_set_of_empty_images_is_read(format_name, tmp_path):
-    WRITERS[format_name](tmp_path / "data", SCENES[:1])
-    data = read_data(tmp_path / "data")
+    data = read_data(write(format_name, tmp_path / "data", SCENES[:1]))
     assert len(data) == 1
     assert data[0].boxes.shape == (0, 4)
 
 
 def test_a_data_set_without_images_is_read(format_name, tmp_path):
-    WRITERS[format_name](tmp_path / "data", SCENES)
+    path = write(format_name, tmp_path / "data", SCENES)
+    if format_name == "pack":
+        listing = tmp_path / "data.voc/ImageSets/Main/train.txt"
+        listing.write_text("")
+        pack(tmp_path / "data.voc", path)
     for listing in (tmp_path / "data/ImageSets/Main").glob("train.txt"):
         listing.write_text("")
     for images in (tmp_path / "data/images/train").glob("*"):
         images.unlink()
     for file in (tmp_path / "data/annotations").glob("*train.json"):
         file.write_text('{"images": [], "annotations": [], "categories": []}')
-    assert len(read_data(tmp_path / "data", split="train")) == 0
+    assert len(read_data(path, split="train")) == 0
 
 
 def test_unknown_data_is_refused_with_what_was_looked_for_and_found(tmp_path):
@@ -265,5 +279,5 @@ def test_data_in_two_formats_needs_to_be_told(tmp_path):
     with pytest.raises(DataError, match="voc and as yolo; name a folder that holds only one"):
         read_data(tmp_path)
     assert described(read_data(tmp_path, format="yolo")) == wanted(SCENES)
-    with pytest.raises(DataError, match="there are: voc, coco, yolo"):
+    with pytest.raises(DataError, match="there are: voc, coco, yolo, pack"):
         read_data(tmp_path, format="xml")
