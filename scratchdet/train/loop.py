@@ -12,7 +12,7 @@ from scratchdet.recipe_toml import save_recipe
 from scratchdet.terminal import say
 from scratchdet.train.batches import batches_from, samples_from
 from scratchdet.train.checkpoint import Progress, save_checkpoint
-from scratchdet.train.device import describe_device, use_threads
+from scratchdet.train.device import describe_device, prefer_speed, use_threads
 from scratchdet.train.distributed import (
     Ranks,
     agreed,
@@ -23,6 +23,7 @@ from scratchdet.train.distributed import (
     ranks_of_launch,
 )
 from scratchdet.train.finite import FiniteWatch, NonFiniteLoss
+from scratchdet.train.fit import fit_batch
 from scratchdet.train.interrupt import catching_interrupts
 from scratchdet.train.launch import is_begun, note_begun
 from scratchdet.train.log import NoLog, RunLog
@@ -37,7 +38,7 @@ from scratchdet.train.parent import (
 )
 from scratchdet.train.prepare import Prepared, fingerprint, prepare, write_problems
 from scratchdet.train.profile import StepClock
-from scratchdet.train.resolve import check_names, resolve
+from scratchdet.train.resolve import check_names, resolve, resolve_norms
 from scratchdet.train.results import finish, keep_model, step_figures, validate
 from scratchdet.train.setup import (
     Training,
@@ -96,6 +97,7 @@ def train(
     device = ranks.device(torch.device(recipe.run.device))
     if device.type == "cuda":
         torch.cuda.set_device(device)
+    prefer_speed(device)
     threads = use_threads(recipe.run.threads, processes=ranks.local_size)
     say(console, f"{describe_device(str(device))}, {recipe.run.precision}, code {describe_code()}")
     for line in lines:
@@ -109,6 +111,11 @@ def train(
         )
         for note in prepared.notes:
             say(console, note)
+        if not recipe.data.batch:
+            batch, found = fit_batch(recipe, prepared, ranks=ranks, device=device)
+            recipe, lines = resolve_norms(differing(recipe, data={"batch": batch}), ranks=ranks)
+            for line in (found, *lines):
+                say(console, line)
         if recipe.schedule.warmup_steps >= recipe.schedule.steps:
             say(console, "NOTE: the warm-up is as long as the run, which never reaches its lr")
         if count := len(prepared.problems):

@@ -13,7 +13,8 @@ def make_sgd(
 ) -> torch.optim.SGD:
     """SGD over all parameters, with weight decay on those of more than one dimension only.
 
-    Decaying norms and biases would pull scales to zero that nothing else bounds.
+    Decaying norms and biases would pull scales to zero that nothing else bounds. On a GPU one
+    kernel does all of it, and a GradScaler need not wait for it.
     """
     parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
     return torch.optim.SGD(
@@ -23,6 +24,7 @@ def make_sgd(
         ],
         lr=lr,
         momentum=momentum,
+        fused=True if parameters[0].is_cuda else None,
     )
 
 

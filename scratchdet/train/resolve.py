@@ -41,32 +41,54 @@ def resolve(recipe: Recipe, *, ranks: Ranks | None = None) -> tuple[Recipe, tupl
     if recipe.run.protocol == "coco" and find_spec("faster_coco_eval") is None:
         raise RecipeError("run.protocol coco needs one more package: pip install scratchdet[coco]")
     device = choose_device(recipe.run.device)
-    norms = plan_norms(
-        backbone=recipe.model.norm_backbone,
-        head=recipe.model.norm_head,
-        images=images_at_a_time(recipe.data, ranks),
-        devices=ranks.size,
-        device_type=device.type,
-        accumulate=recipe.data.accumulate,
-        known=choices_of(recipe.model.name)["norm_backbone"],
-    )
+    _check_gpus(device, ranks)
     init, workers = recipe.model.init, recipe.data.workers
+    if workers < 0:
+        workers = default_workers(device.type, processes=ranks.local_size)
     recipe = differing(
         recipe,
         run={
             "device": str(device),
             "precision": choose_precision(recipe.run.precision, device),
         },
-        data={"workers": default_workers(device.type) if workers < 0 else workers},
-        model={
-            "init": str(Path(init).resolve()) if init else "",
-            "norm_backbone": norms.backbone,
-            "norm_head": norms.head,
-        },
+        data={"workers": workers},
+        model={"init": str(Path(init).resolve()) if init else ""},
     )
+    lines: tuple[str, ...] = ()
+    if recipe.data.batch:
+        recipe, lines = resolve_norms(recipe, ranks=ranks)
     plan(recipe.model)
-    lines = (describe_network(recipe.model), *norms.notes, norms.line, *_scaling(recipe))
-    return recipe, lines
+    return recipe, (describe_network(recipe.model), *lines)
+
+
+def resolve_norms(recipe: Recipe, *, ranks: Ranks) -> tuple[Recipe, tuple[str, ...]]:
+    """The recipe, whose batch is known, with its norms; lines on what they and lr are over."""
+    norms = plan_norms(
+        backbone=recipe.model.norm_backbone,
+        head=recipe.model.norm_head,
+        images=images_at_a_time(recipe.data, ranks),
+        devices=ranks.size,
+        device_type=torch.device(recipe.run.device).type,
+        accumulate=recipe.data.accumulate,
+        known=choices_of(recipe.model.name)["norm_backbone"],
+    )
+    recipe = differing(recipe, model={"norm_backbone": norms.backbone, "norm_head": norms.head})
+    return recipe, (*norms.notes, norms.line, *_scaling(recipe))
+
+
+def _check_gpus(device: torch.device, ranks: Ranks) -> None:
+    """Raises RecipeError where there is not a GPU for each process of this machine."""
+    if device.type != "cuda" or ranks.local_size == 1:
+        return
+    if device.index is not None:
+        raise RecipeError(
+            f"run.device is {device}, one GPU, and {ranks.local_size} processes want one each: "
+            "say cuda"
+        )
+    if (count := torch.cuda.device_count()) < ranks.local_size:
+        raise RecipeError(
+            f"{ranks.local_size} processes on this machine want a GPU each, and it has {count}"
+        )
 
 
 def images_at_a_time(recipe: DataRecipe, ranks: Ranks) -> int:
@@ -134,12 +156,15 @@ def network_choices(recipe: ModelRecipe) -> dict[str, Any]:
             raise RecipeError(
                 f"model.choices.{choice}: {recipe.name} has no such choice; it has {known}"
             )
-    return {
-        "input_size": recipe.input_size,
-        "norm_backbone": recipe.norm_backbone,
-        "norm_head": recipe.norm_head,
-        **recipe.choices,
+    # A norm that is still open depends on the batch; until that is known it is as large as this.
+    norms = {
+        name: "batch" if norm == "auto" else norm
+        for name, norm in (
+            ("norm_backbone", recipe.norm_backbone),
+            ("norm_head", recipe.norm_head),
+        )
     }
+    return {"input_size": recipe.input_size, **norms, **recipe.choices}
 
 
 def scaled_rate(recipe: Recipe) -> float:

@@ -37,19 +37,9 @@ def build(
     recipe: Recipe, prepared: Prepared, device: torch.device, *, ranks: Ranks | None = None
 ) -> Training:
     """The untrained network, its average and its optimiser, on the device."""
-    torch.manual_seed(recipe.run.seed)  # of the initial weights
-    detector = create_model(
-        recipe.model.name,
-        in_channels=prepared.channels,
-        classes=prepared.train.classes,
-        **network_choices(recipe.model),
-    )
     ranks = ranks or Ranks()
+    detector = make_detector(recipe, prepared, device)
     check_batch_norm(detector, images=images_at_a_time(recipe.data, ranks), devices=ranks.size)
-    detector.mean = torch.from_numpy(prepared.mean).float()
-    detector.std = torch.from_numpy(prepared.std).float()
-    memory = torch.channels_last if recipe.run.channels_last else torch.contiguous_format
-    detector = detector.to(device).to(memory_format=memory)
     network = parallel(detector, device)
     return Training(
         detector,
@@ -63,6 +53,22 @@ def build(
         ),
         torch.amp.GradScaler(device.type, enabled=recipe.run.precision == "fp16"),
     )
+
+
+def make_detector(recipe: Recipe, prepared: Prepared, device: torch.device) -> Detector:
+    """The untrained network for these classes, channels and pixels, on the device."""
+    torch.manual_seed(recipe.run.seed)  # of the initial weights
+    detector = create_model(
+        recipe.model.name,
+        in_channels=prepared.channels,
+        classes=prepared.train.classes,
+        **network_choices(recipe.model),
+    )
+    detector.mean = torch.from_numpy(prepared.mean).float()
+    detector.std = torch.from_numpy(prepared.std).float()
+    detector.image_dtype, detector.files = prepared.dtype, recipe.data.files
+    memory = torch.channels_last if recipe.run.channels_last else torch.contiguous_format
+    return detector.to(device).to(memory_format=memory)
 
 
 def restore(checkpoint: Path, training: Training, fresh: Progress, *, steps: int) -> Progress:
@@ -81,7 +87,8 @@ def restore(checkpoint: Path, training: Training, fresh: Progress, *, steps: int
     if progress.step > steps:
         raise RecipeError(f"{checkpoint} is of step {progress.step}; schedule.steps is {steps}")
     if training.scaler.is_enabled():
-        training.scaler.load_state_dict({**training.scaler.state_dict(), "scale": progress.scale})
+        saved = {"scale": progress.scale, "_growth_tracker": progress.growth}
+        training.scaler.load_state_dict(training.scaler.state_dict() | saved)
     return progress
 
 
@@ -111,6 +118,6 @@ def make_schedule(recipe: Recipe) -> Callable[[int], float]:
 
 
 def zero_of(detector: Detector) -> np.ndarray:
-    """The colour (C,) of images as read, RGB in 0..255, that is zero to the detector's weights."""
+    """The pixel (C,) of images as read, RGB if colour, that is zero to the detector's weights."""
     mean: np.ndarray = detector.mean.cpu().numpy()
     return mean[::-1].copy() if detector.channel_order == "bgr" else mean
