@@ -147,6 +147,15 @@ def gathered(ranks: Ranks, value: Value) -> list[Value]:
     return values
 
 
+def gathered_on_first(ranks: Ranks, value: Value) -> list[Value]:
+    """The values of all ranks in their order on rank 0, and nothing on the others."""
+    if ranks.size == 1:
+        return [value]
+    values: list[Any] | None = [None] * ranks.size if ranks.first else None
+    dist.gather_object(value, values, dst=0)
+    return values or []
+
+
 def averaged(tensor: Tensor) -> Tensor:
     """The mean of a tensor over the ranks."""
     if together() == 1:

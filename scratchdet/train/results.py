@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from rich.console import Console
 from rich.markup import escape
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from scratchdet.analysis.plots import contact_sheet, plot_training, save_image
 from scratchdet.data.images import read_image
-from scratchdet.evaluation.columns import from_detections
+from scratchdet.evaluation.columns import Columns, from_detections
 from scratchdet.evaluation.metrics import Metrics, evaluate_detections
 from scratchdet.evaluation.run import Predictor, detect_all
 from scratchdet.files import write_text
@@ -23,11 +24,18 @@ from scratchdet.models.saved import find_model, load_model, save_model
 from scratchdet.ops.losses import Losses
 from scratchdet.recipe import Recipe
 from scratchdet.recipe_toml import to_toml
-from scratchdet.structures import DetectionData, Detections
+from scratchdet.structures import DetectionData
 from scratchdet.terminal import say
 from scratchdet.train.checkpoint import Progress
 from scratchdet.train.device import describe_device
-from scratchdet.train.distributed import Ranks, averaged, from_first, gathered, together
+from scratchdet.train.distributed import (
+    Ranks,
+    agreed,
+    averaged,
+    from_first,
+    gathered_on_first,
+    together,
+)
 from scratchdet.train.log import Log, read_log
 from scratchdet.train.prepare import Prepared
 from scratchdet.version import describe_code
@@ -78,9 +86,8 @@ def validate(
     log.evaluation(progress.step, metrics.to_json(), best=is_best)
     if not is_best:
         return progress
-    if ranks.first:
-        path = run_dir / "best" / "model.safetensors"
-        keep_model(detector, path, recipe=recipe, progress=progress)
+    path = run_dir / "best" / "model.safetensors"
+    from_first(ranks, lambda: keep_model(detector, path, recipe=recipe, progress=progress))
     return progress._replace(best=metrics.ap50)
 
 
@@ -88,12 +95,18 @@ def evaluate_together(
     detector: Predictor, data: DetectionData, protocol: str, *, ranks: Ranks
 ) -> Metrics:
     """The figures of all images, of which each rank looks at its share; the same on every rank."""
-    mine = range(ranks.rank, len(data), ranks.size)
-    found = detect_all(detector, data if ranks.size == 1 else data.subset(mine))
-    shares = gathered(ranks, [Detections(*(part.cpu() for part in one)) for one in found])
-    everything = [shares[i % ranks.size][i // ranks.size] for i in range(len(data))]
+    begin, end = (len(data) * rank // ranks.size for rank in (ranks.rank, ranks.rank + 1))
+    mine = data if ranks.size == 1 else data.subset(range(begin, end))
+    found = agreed(ranks, lambda: from_detections(detect_all(detector, mine)))
+    shares = gathered_on_first(ranks, found._replace(image_index=found.image_index + begin))
+    # One share after another, as a process alone would have found them.
     return from_first(
-        ranks, lambda: evaluate_detections(data, from_detections(everything), protocol=protocol)
+        ranks,
+        lambda: evaluate_detections(
+            data,
+            Columns(*(np.concatenate(column) for column in zip(*shares, strict=True))),
+            protocol=protocol,
+        ),
     )
 
 
