@@ -1,5 +1,6 @@
 """The command line: one function per command. What is slow to import is imported inside them."""
 
+import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -243,14 +244,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return WRONG_USE
     try:
         return COMMANDS[given[0]][0](given[1:])
-    except KeyboardInterrupt:
-        print(f"scratchdet {given[0]}: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        if _speaks(error, INTERRUPTED):
+            print(f"scratchdet {given[0]}: interrupted", file=sys.stderr)
         return INTERRUPTED
     except (ValueError, OSError, ImportError, RuntimeError) as error:
+        status = NO if isinstance(error, RuntimeError) else WRONG_USE
+        speaks = _speaks(error, status)
         if debug:
             raise
-        print(f"scratchdet {given[0]}: {error}", file=sys.stderr)
-        return NO if isinstance(error, RuntimeError) else WRONG_USE
+        if speaks:
+            print(f"scratchdet {given[0]}: {error}", file=sys.stderr)
+        return status
+
+
+def _speaks(error: BaseException, status: int) -> bool:
+    """Whether this process tells of its error: of several that train together one alone does."""
+    if "LOCAL_RANK" not in os.environ:
+        return True
+    from scratchdet.train.launch import ends_first
+
+    return ends_first(error, status)
 
 
 if __name__ == "__main__":

@@ -2,12 +2,14 @@
 
 import inspect
 import itertools
+import os
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from shlex import quote
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 from rich.console import Console
@@ -22,6 +24,9 @@ from scratchdet.recipe_toml import from_toml
 from scratchdet.recipes import choose_recipe, load_recipe
 from scratchdet.recipes.lengths import lengthened
 from scratchdet.terminal import say
+
+if TYPE_CHECKING:
+    from scratchdet.train.distributed import Ranks
 
 RUNS = Path("runs")
 
@@ -59,6 +64,7 @@ class TrainCommand:
       scratchdet train path/to/data --model scratchdet300_r34 --model.choices variant=caffe
       scratchdet train path/to/data --init runs/NAME --lr 0.01
       scratchdet train --resume runs/NAME
+      scratchdet train path/to/data --devices 4 --max-restarts 3
 
     Short for settings of the recipe: --model, --init, --split, --val-split, --test-split,
     --on-bad-box, --batch, --steps, --lr, --seed, --device.
@@ -72,6 +78,10 @@ class TrainCommand:
     """The run is written to runs/NAME; default: the name of the data's folder."""
     resume: str = ""
     """Go on with the run in this folder, from its last checkpoint."""
+    devices: int = 1
+    """Processes on this machine, one for each GPU, that share every batch (docs/training.md)."""
+    max_restarts: int = 0
+    """How often the run goes on from its last checkpoint after a process was killed or crashed."""
     settings: Annotated[Recipe, tyro.conf.arg(name="")] = field(default_factory=Recipe)
     """Single values of the recipe."""
 
@@ -87,32 +97,78 @@ def train(arguments: Sequence[str]) -> int:
         args=arguments,
         registry=_registry(),
     )
-    command = parse()
+    command = _only_first(parse)
     if bool(command.data) == bool(command.resume):
         raise RecipeError(
             "give the data set to train on, or --resume runs/NAME, which knows its data; see --help"
         )
     if command.resume and command.settings.model.init:
         raise RecipeError("--resume goes on with a run; --init begins one: give one of them")
-    console = Console()
-    base = _base_recipe(command, console)
-    if not command.resume:
-        base = _following(base, command.settings, arguments)
-    # Read once more on top of the recipe: the command line has the last word.
-    command = parse(default=TrainCommand(settings=base))
+    if command.devices < 1 or command.max_restarts < 0:
+        raise RecipeError("--devices is 1 or more, and --max-restarts 0 or more")
 
+    from scratchdet.train.distributed import from_first, joined, ranks_of_launch
+    from scratchdet.train.launch import is_launched
+
+    starts_others = (command.devices > 1 or command.max_restarts > 0) and not is_launched()
+    ranks = ranks_of_launch()
+    console = Console(quiet=starts_others or not ranks.first)
+    with joined(ranks):
+        base = from_first(ranks, lambda: _base_recipe(command, console))
+        if not command.resume:
+            base = _following(base, command.settings, arguments)
+        # Read once more on top of the recipe: the command line has the last word.
+        command = _only_first(partial(parse, default=TrainCommand(settings=base)))
+        if starts_others:
+            return _start_others(command, arguments)
+        _train(command, ranks, console)
+    return 0
+
+
+def _train(command: TrainCommand, ranks: "Ranks", console: Console) -> None:
+    """Trains, in this process, one of `ranks`."""
+    from scratchdet.train.distributed import from_first
+    from scratchdet.train.launch import run_of_launch
     from scratchdet.train.loop import train as run_training
 
-    if command.resume:
-        run_dir = run_training(
-            command.settings, run_dir=command.resume, resume=True, console=console
+    if command.devices not in (1, ranks.local_size):
+        raise RecipeError(
+            f"--devices {command.devices} starts processes of its own, and torchrun has started "
+            f"{ranks.local_size} already: leave it out"
         )
+    if command.resume:
+        run_dir = Path(command.resume)
+        run_training(command.settings, run_dir=run_dir, resume=True, console=console)
     else:
-        run_dir = _free_run(command.name or Path(command.data).resolve().stem)
+        name = command.name or Path(command.data).resolve().stem
+        run_dir = from_first(ranks, lambda: run_of_launch(partial(_free_run, name)))
         say(console, f"run: {run_dir}")
         run_training(command.settings, data=command.data, run_dir=run_dir, console=console)
     say_what_is_where(run_dir, console, data=command.data or command.settings.data.path)
-    return 0
+
+
+def _start_others(command: TrainCommand, arguments: Sequence[str]) -> int:
+    """Trains in processes of their own; the exit status. What cannot be is refused before."""
+    from scratchdet.cli_launch import launch
+    from scratchdet.train.distributed import Ranks
+    from scratchdet.train.resolve import resolve
+
+    resolve(command.settings, ranks=Ranks(size=command.devices, local_size=command.devices))
+    return launch(
+        ["train", *arguments], processes=command.devices, max_restarts=command.max_restarts
+    )
+
+
+def _only_first(parse: Callable[[], TrainCommand]) -> TrainCommand:
+    """What `parse` reads; of several processes, the first alone prints help and complaints."""
+    if os.environ.get("RANK", "0") == "0":
+        return parse()
+    with (
+        open(os.devnull, "w", encoding="utf-8") as nowhere,
+        redirect_stdout(nowhere),
+        redirect_stderr(nowhere),
+    ):
+        return parse()
 
 
 def description(command: Callable[..., object]) -> str:
