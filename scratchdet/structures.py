@@ -207,7 +207,7 @@ class Sample:
     """One decoded image with its objects, on the way through augmentation."""
 
     image: np.ndarray
-    """(H, W, C), uint8, RGB where there are three channels."""
+    """(H, W, C) of one of `ops.pixels.DTYPES`; RGB if it is a picture in colour."""
     boxes: np.ndarray
     """(G, 4) float32, pixels of `image`."""
     labels: np.ndarray

@@ -12,7 +12,7 @@ from functools import partial
 
 import numpy as np
 
-from scratchdet.data.augment_colour import distort_colours
+from scratchdet.data.augment_colour import ImageStep, distort_colours
 from scratchdet.data.augment_geometry import (
     INTERPOLATIONS,
     crop,
@@ -25,7 +25,9 @@ from scratchdet.data.augment_geometry import (
 from scratchdet.structures import Sample
 
 Augmentation = Callable[[Sample, np.random.Generator], Sample]
-Preset = Callable[[tuple[int, int], np.ndarray], tuple[Augmentation, ...]]
+Preset = Callable[[tuple[int, int], np.ndarray, ImageStep], tuple[Augmentation, ...]]
+"""(size, mean, distort) -> steps. size: (height, width) of the network's input; mean: (C,) of the
+pixels, which is zero for the network; distort: what changes their values, where the preset does."""
 
 MILD_EXPAND_MOST = 1.5
 MILD_CROP_OVERLAPS = (0.0,)
@@ -41,12 +43,16 @@ def augment(sample: Sample, steps: Sequence[Augmentation], rng: np.random.Genera
     return sample
 
 
-def none(size: tuple[int, int], mean: np.ndarray) -> tuple[Augmentation, ...]:
+def none(
+    size: tuple[int, int], mean: np.ndarray, distort: ImageStep = distort_colours
+) -> tuple[Augmentation, ...]:
     """Resizing only: what evaluation and prediction use too."""
     return (partial(render, size=size, fill=mean),)
 
 
-def ssd(size: tuple[int, int], mean: np.ndarray) -> tuple[Augmentation, ...]:
+def ssd(
+    size: tuple[int, int], mean: np.ndarray, distort: ImageStep = distort_colours
+) -> tuple[Augmentation, ...]:
     """SSD's training chain (Liu et al. 2016, sections 2.2 and 3.6), as ScratchDet and DSOD use it.
 
     Same distribution as Caffe's, but colours are changed after resizing (fewer pixels), and before
@@ -58,14 +64,16 @@ def ssd(size: tuple[int, int], mean: np.ndarray) -> tuple[Augmentation, ...]:
             size=size,
             fill=mean,
             windows=(expand, crop),
-            colours=(distort_colours,),
+            colours=(distort,),
             interpolations=INTERPOLATIONS,
         ),
         mirror,
     )
 
 
-def mild(size: tuple[int, int], mean: np.ndarray) -> tuple[Augmentation, ...]:
+def mild(
+    size: tuple[int, int], mean: np.ndarray, distort: ImageStep = distort_colours
+) -> tuple[Augmentation, ...]:
     """SSD's colours and flip with gentle scaling: for small data sets, or objects that fill images.
 
     The ranges are our own choice.
@@ -79,31 +87,39 @@ def mild(size: tuple[int, int], mean: np.ndarray) -> tuple[Augmentation, ...]:
             size=size,
             fill=mean,
             windows=(partial(expand, most=MILD_EXPAND_MOST), gentle_crop),
-            colours=(distort_colours,),
+            colours=(distort,),
             interpolations=INTERPOLATIONS,
         ),
         mirror,
     )
 
 
-def ssd_any_up(size: tuple[int, int], mean: np.ndarray) -> tuple[Augmentation, ...]:
+def ssd_any_up(
+    size: tuple[int, int], mean: np.ndarray, distort: ImageStep = distort_colours
+) -> tuple[Augmentation, ...]:
     """`ssd` in all orientations: for images without up and down (microscopy, aerial)."""
-    return any_up(ssd(size, mean))
+    return any_up(ssd(size, mean, distort))
 
 
-def mild_any_up(size: tuple[int, int], mean: np.ndarray) -> tuple[Augmentation, ...]:
+def mild_any_up(
+    size: tuple[int, int], mean: np.ndarray, distort: ImageStep = distort_colours
+) -> tuple[Augmentation, ...]:
     """`mild` in all orientations: for images without up and down (microscopy, aerial)."""
-    return any_up(mild(size, mean))
+    return any_up(mild(size, mean, distort))
 
 
-def ssd_no_mirror(size: tuple[int, int], mean: np.ndarray) -> tuple[Augmentation, ...]:
+def ssd_no_mirror(
+    size: tuple[int, int], mean: np.ndarray, distort: ImageStep = distort_colours
+) -> tuple[Augmentation, ...]:
     """`ssd` without the flip: for digits, letters, signs, and all that has a left and a right."""
-    return tuple(step for step in ssd(size, mean) if step is not mirror)
+    return tuple(step for step in ssd(size, mean, distort) if step is not mirror)
 
 
-def mild_no_mirror(size: tuple[int, int], mean: np.ndarray) -> tuple[Augmentation, ...]:
+def mild_no_mirror(
+    size: tuple[int, int], mean: np.ndarray, distort: ImageStep = distort_colours
+) -> tuple[Augmentation, ...]:
     """`mild` without the flip: for digits, letters, signs, and all that has a left and a right."""
-    return tuple(step for step in mild(size, mean) if step is not mirror)
+    return tuple(step for step in mild(size, mean, distort) if step is not mirror)
 
 
 def any_up(steps: tuple[Augmentation, ...]) -> tuple[Augmentation, ...]:

@@ -15,12 +15,12 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
+from scratchdet.data.augment_colour import ImageStep
+from scratchdet.ops.pixels import flip, resize, saturated
 from scratchdet.structures import Sample
 
 WindowStep = Callable[[np.ndarray, np.ndarray, np.random.Generator], np.ndarray]
 """(window, boxes, rng) -> another window. Boxes are (G, 4) in pixels of the image as decoded."""
-ImageStep = Callable[[np.ndarray, np.random.Generator], np.ndarray]
-"""(image (H, W, C) uint8, rng) -> image of the same shape."""
 
 EXPAND_PROBABILITY = 0.5
 EXPAND_MOST = 4.0
@@ -128,9 +128,10 @@ def render(
     """What the window shows, at `size` (height, width), and the objects whose centre it shows.
 
     `windows` are applied in turn to the window that is the whole image. `colours` see the image's
-    pixels only, at their final size; what lies outside the image is `fill` (C,), 0..255, as it is.
-    `interpolations` are OpenCV's, one is drawn. Objects are clipped; those less than MIN_SIDE wide
-    or high in the result are kept and marked `ignore`: neither object nor background.
+    pixels only, at their final size; what lies outside the image is `fill` (C,), in units of the
+    pixels, as it is. `interpolations` are OpenCV's, one is drawn. Objects are clipped; those less
+    than MIN_SIDE wide or high in the result are kept and marked `ignore`: neither object nor
+    background.
     """
     bounds = np.array([0, 0, sample.image.shape[1], sample.image.shape[0]])
     window = bounds
@@ -140,16 +141,18 @@ def render(
         [np.maximum(window[:2], bounds[:2]), np.minimum(window[2:], bounds[2:])]
     )
     interpolation = interpolations[int(rng.integers(len(interpolations)))]
+    border = saturated(fill, sample.image.dtype)
     if (source[2:] <= source[:2]).any():
-        return replace(_select(sample, np.zeros(len(sample.boxes), bool)), image=_blank(size, fill))
+        nothing = _select(sample, np.zeros(len(sample.boxes), bool))
+        return replace(nothing, image=np.tile(border, (*size, 1)))
     target = _target(source, window, size)
     left, top, right, bottom = source
-    patch = _resize(sample.image[top:bottom, left:right], target, interpolation)
+    height, width = (int(side) for side in (target[2:] - target[:2])[::-1])
+    patch = resize(sample.image[top:bottom, left:right], (height, width), interpolation)
     for change in colours:
         patch = change(patch, rng)
-    return replace(
-        move_objects(sample, source=source, target=target), image=_paste(patch, target, size, fill)
-    )
+    image = _paste(patch, target, size, border)
+    return replace(move_objects(sample, source=source, target=target), image=image)
 
 
 def _target(source: np.ndarray, window: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -162,28 +165,13 @@ def _target(source: np.ndarray, window: np.ndarray, size: tuple[int, int]) -> np
     return np.concatenate([low, np.maximum(high, low + 1)])
 
 
-def _resize(image: np.ndarray, target: np.ndarray, interpolation: int) -> np.ndarray:
-    """`image` (H, W, C) resized to the rectangle `target`, xyxy."""
-    width, height = (int(side) for side in target[2:] - target[:2])
-    # Four channels at a time: OpenCV's area interpolation takes no more.
-    groups = [
-        cv2.resize(image[:, :, first : first + 4], (width, height), interpolation=interpolation)
-        for first in range(0, image.shape[2], 4)
-    ]
-    return np.dstack(groups) if len(groups) > 1 else groups[0].reshape(height, width, -1)
-
-
-def _blank(size: tuple[int, int], fill: np.ndarray) -> np.ndarray:
-    return np.tile(np.rint(fill).astype(np.uint8), (*size, 1))
-
-
 def _paste(
-    patch: np.ndarray, target: np.ndarray, size: tuple[int, int], fill: np.ndarray
+    patch: np.ndarray, target: np.ndarray, size: tuple[int, int], border: np.ndarray
 ) -> np.ndarray:
     if patch.shape[:2] == tuple(size):
         return patch
     left, top, right, bottom = target
-    image = _blank(size, fill)
+    image = np.tile(border, (*size, 1))
     image[top:bottom, left:right] = patch
     return image
 
@@ -233,7 +221,7 @@ def transpose(sample: Sample, rng: np.random.Generator) -> Sample:
 
 def _flip(sample: Sample, axis: int) -> Sample:
     """`sample` reversed along `axis`: 0 is x, 1 is y."""
-    image = cv2.flip(sample.image, 1 - axis).reshape(sample.image.shape)  # 1 flips x, 0 flips y
+    image = flip(sample.image, axis)
     boxes = sample.boxes.copy()
     boxes[:, [axis, axis + 2]] = image.shape[1 - axis] - sample.boxes[:, [axis + 2, axis]]
     return replace(sample, image=image, boxes=boxes)

@@ -119,6 +119,8 @@ def _other_count(name: str, found: int, wanted: int | None) -> str:
 
 
 def _check_finite(file: str, pixels: np.ndarray) -> None:
+    if pixels.dtype.kind != "f":
+        return
     finite = np.isfinite(pixels).all(axis=2)
     if not finite.all():
         raise DataError(

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple, TypeVar
 
-import cv2
 import numpy as np
 
 from scratchdet.data.assemble import OnBadBox, refuse_bad
-from scratchdet.data.images import read_image, stored_channels
+from scratchdet.data.images import decode
+from scratchdet.ops.pixels import mean_and_variance
 from scratchdet.structures import DataError, DetectionData, Problem, Record, from_records
 
 ASPECT_TOLERANCE = 0.01
@@ -21,8 +21,15 @@ ASPECT_TOLERANCE = 0.01
 been resized after annotation, and its boxes are resized with it; any other is a wrong image."""
 
 LEAST_STD = 1.0
-"""Of 255. Pixels are divided by their spread, and a constant channel (a camera's unused one) has
-none: one grey level, the rounding of the file, is the least that can be told from none."""
+"""Of whole numbers, in levels. Pixels are divided by their spread, and a constant channel (a
+camera's unused one) has none: one level, the rounding of the file, is the least that can be told
+from none."""
+LEAST_RELATIVE_STD = 1e-3
+"""Of float pixels, which have no levels, in means of the channel; our choice, about a quarter of
+what a level is to white in 8 bits. 1 for a channel that is nothing but 0."""
+
+SHOWN_FILES = 5
+"""In an error message, of every kind; the rest is counted."""
 
 AHEAD = 8
 """Images submitted per thread before the first result is taken: enough that no thread waits, and
@@ -36,17 +43,23 @@ class Survey(NamedTuple):
     data: DetectionData
     """The images that can be used, with their true sizes; the problems found here are added."""
     channels: int
-    """1 if every file is grey, else 3; or what was asked for."""
+    """What every file has; 3 if some are grey and the others RGB; or what was asked for."""
+    dtype: str
+    """One of `ops.pixels.DTYPES`."""
+    is_rgb: bool
+    """The channels are red, green and blue, not any three bands."""
     mean: np.ndarray
-    """(channels,) float64 over all pixels, in 0..255."""
+    """(channels,) float64 over all pixels, in units of the pixels."""
     std: np.ndarray
-    """(channels,) float64, as `mean`, at least `LEAST_STD`."""
+    """(channels,) float64, as `mean`; at least `LEAST_STD` (or `LEAST_RELATIVE_STD`)."""
 
 
 class _Seen(NamedTuple):
     """One decoded image."""
 
     size: tuple[int, int]
+    dtype: str
+    is_rgb: bool
     mean: np.ndarray
     variance: np.ndarray
 
@@ -56,28 +69,34 @@ def survey_images(
     *,
     threads: int,
     channels: int | None = None,
+    dtype: str | None = None,
     on_bad_box: OnBadBox = "drop",
     progress: Callable[[int, int], None] | None = None,
 ) -> Survey:
-    """Channels, mean and spread of all pixels, and the data without the images that cannot be used.
+    """What the pixels are, and the data without the images that cannot be used.
 
     The result is the same for any number of threads. `progress(done, total)` is called after every
     image, in the caller's thread. Without images the mean is 0 and the spread 1: no normalisation.
-    With `on_bad_box="error"` images that cannot be used are a DataError.
+    Images of other than the `channels` and `dtype` asked for cannot be used; if nothing is asked
+    for, all must be of one type and number of channels (or grey and RGB), else a DataError lists
+    those that are not. With `on_bad_box="error"` images that cannot be used are one too.
     """
     with ThreadPoolExecutor(threads) as pool:  # OpenCV decodes without the interpreter lock
-        mapped = partial(_mapped, pool, ahead=AHEAD * threads)
-        if channels is None:
-            channels = 1 if len(data) and all(mapped(_is_grey, data.paths)) else 3
+        look = partial(_look, channels=channels, dtype=dtype)
         seen: list[_Seen | DataError] = []
-        for result in mapped(partial(_look, channels=channels), data):
+        for result in _mapped(pool, look, data, ahead=AHEAD * threads):
             seen.append(result)
             if progress is not None:
                 progress(len(seen), len(data))
     usable, problems = _usable(data, seen)
     refuse_bad(problems, on_bad_box=on_bad_box)
-    mean, std = _pixel_statistics([one for one in seen if isinstance(one, _Seen)], channels)
-    return Survey(replace(usable, problems=data.problems + problems), channels, mean, std)
+    decoded = {row: one for row, one in enumerate(seen) if isinstance(one, _Seen)}
+    found = _common_channels(decoded, data) if channels is None else channels
+    type_ = _common_dtype(decoded, data, otherwise=dtype or "uint8")
+    mean, std = _pixel_statistics(list(decoded.values()), found, type_)
+    is_rgb = found == 3 and all(one.is_rgb or len(one.mean) == 1 for one in decoded.values())
+    usable = replace(usable, problems=data.problems + problems)
+    return Survey(usable, found, type_, is_rgb, mean, std)
 
 
 def _mapped(
@@ -97,33 +116,77 @@ def _mapped(
         yield waiting.popleft().result()
 
 
-def _is_grey(path: str) -> bool:
+def _look(record: Record, *, channels: int | None, dtype: str | None) -> _Seen | DataError:
     try:
-        return stored_channels(path) == 1
-    except DataError:
-        return True  # no say in the matter: it is dropped when it cannot be decoded either
-
-
-def _look(record: Record, *, channels: int) -> _Seen | DataError:
-    try:
-        pixels = read_image(record.path, channels=channels, annotated_size=record.size)
+        image = decode(record.path, channels=channels, annotated_size=record.size)
     except DataError as error:
         return error
-    mean, std = cv2.meanStdDev(pixels)
-    return _Seen((pixels.shape[1], pixels.shape[0]), mean[:, 0], std[:, 0] ** 2)
+    pixels = image.pixels
+    if dtype not in (None, pixels.dtype.name):
+        return DataError(f"{record.path}: its pixels are {pixels.dtype}; {dtype} is wanted")
+    size = pixels.shape[1], pixels.shape[0]
+    return _Seen(size, pixels.dtype.name, image.is_rgb, *mean_and_variance(pixels))
 
 
-def _pixel_statistics(seen: list[_Seen], channels: int) -> tuple[np.ndarray, np.ndarray]:
+def _common_channels(seen: dict[int, _Seen], data: DetectionData) -> int:
+    """What all of the images have, 3 for grey mixed with RGB or if there is no image."""
+    rows = defaultdict(list)
+    for row, one in seen.items():
+        rows[len(one.mean)].append(row)
+    if len(rows) < 2:
+        return next(iter(rows), 3)
+    if set(rows) == {1, 3} and all(seen[row].is_rgb for row in rows[3]):
+        return 3
+    listed = _listed({f"{count} channels": of_it for count, of_it in rows.items()}, data)
+    raise DataError(
+        f"the images have different numbers of channels; all must have the same, or be grey and "
+        f"RGB pictures{listed}"
+    )
+
+
+def _common_dtype(seen: dict[int, _Seen], data: DetectionData, *, otherwise: str) -> str:
+    """The type of all pixels; `otherwise` if there is no image."""
+    rows = defaultdict(list)
+    for row, one in seen.items():
+        rows[one.dtype].append(row)
+    if len(rows) < 2:
+        return next(iter(rows), otherwise)
+    listed = _listed(rows, data)
+    raise DataError(f"the pixels are of different types; all images must be of one{listed}")
+
+
+def _listed(rows: dict[str, list[int]], data: DetectionData) -> str:
+    """A line for every kind, the rarest first, with some of the files that are of it."""
+    lines = []
+    for kind, of_it in sorted(rows.items(), key=lambda item: len(item[1])):
+        shown = ", ".join(data.paths[row] for row in of_it[:SHOWN_FILES])
+        more = ", ..." if len(of_it) > SHOWN_FILES else ""
+        lines.append(f"\n  {kind} ({len(of_it)}): {shown}{more}")
+    return "".join(lines)
+
+
+def _pixel_statistics(
+    seen: list[_Seen], channels: int, dtype: str
+) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation over the pixels of all images, in image order."""
     if not seen:
         return np.zeros(channels), np.ones(channels)
     pixels = np.array([one.size[0] * one.size[1] for one in seen], np.float64)
-    means = np.stack([one.mean for one in seen])
+    # A grey image among RGB ones is three equal channels.
+    means = np.stack([np.broadcast_to(one.mean, channels) for one in seen])
     mean = np.average(means, axis=0, weights=pixels)
     # The spread of all pixels: within the images, and of the images around the common mean.
-    within = np.stack([one.variance for one in seen])
+    within = np.stack([np.broadcast_to(one.variance, channels) for one in seen])
     variance = np.average(within + (means - mean) ** 2, axis=0, weights=pixels)
-    return mean, np.maximum(np.sqrt(variance), LEAST_STD)
+    return mean, _divisible(np.sqrt(variance), mean, dtype)
+
+
+def _divisible(std: np.ndarray, mean: np.ndarray, dtype: str) -> np.ndarray:
+    """`std`, where that of a constant channel can be divided by too."""
+    if np.dtype(dtype).kind != "f":
+        return np.maximum(std, LEAST_STD)
+    least = np.maximum(std, np.abs(mean) * LEAST_RELATIVE_STD)
+    return np.where(least == 0, 1.0, least)
 
 
 def _usable(

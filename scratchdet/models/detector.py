@@ -7,11 +7,12 @@ from typing import Literal
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Real
 from torch import Tensor, nn
 
 from scratchdet.models.head import MultiBoxHead
 from scratchdet.models.layers import Initial, Norm, initialise
+from scratchdet.ops.pixels import resize
 from scratchdet.ops.postprocess import postprocess
 from scratchdet.ops.priors import PriorSpec, make_priors
 from scratchdet.structures import Detections, Raw
@@ -24,8 +25,8 @@ class Detector(nn.Module):
 
     backbone: images -> list of maps; neck: list of maps -> list of maps; head: list of maps -> Raw.
     specs: the priors of each map. input_size: (height, width) that it is trained at and `predict`
-    resizes to; `forward` takes any. mean, std: per channel, in 0..255, of the images it is fed, in
-    their `channel_order`.
+    resizes to; `forward` takes any. mean, std: per channel, in units of the pixels (0..255 for
+    uint8), of the images it is fed, in their `channel_order`.
     """
 
     def __init__(
@@ -48,6 +49,10 @@ class Detector(nn.Module):
         self.channel_order: ChannelOrder = "rgb"
         """Of the images that `forward` is fed, where they have three channels. "bgr" only where
         the weights were learned so, in Caffe; images as read are always RGB."""
+        self.image_dtype = "uint8"
+        """Of images as read, one of `ops.pixels.DTYPES`: mean and std are for these."""
+        self.files = ""
+        """How the files of an image are called, if there are several: the recipe's `data.files`."""
         self.built_as: dict[str, object] | None = None
         """The call to `create_model` that rebuilds this network; None if it was not made by it."""
         self.mean: Tensor
@@ -78,7 +83,7 @@ class Detector(nn.Module):
         self._priors[image_size] = self._priors[image_size].to(self.device)
         return self._priors[image_size]
 
-    def normalise(self, images: UInt8[Tensor, "B H W C"]) -> Float[Tensor, "B C H W"]:
+    def normalise(self, images: Real[Tensor, "B H W C"]) -> Float[Tensor, "B C H W"]:
         """What `forward` wants, from images as they are read."""
         if self.channel_order == "bgr":
             images = images.flip(-1)
@@ -96,10 +101,11 @@ class Detector(nn.Module):
     ) -> list[Detections]:
         """The objects in each image, in pixels of that image; switches to `eval()` meanwhile.
 
-        images: (H, W, C) or, for one channel, (H, W); uint8, any sizes. choices: `min_score`,
-        `top_per_class`, `nms_iou`, `keep` of `postprocess`. Raises ValueError for anything else.
+        images: (H, W, C) or, for one channel, (H, W); of `image_dtype`, any sizes. choices:
+        `min_score`, `top_per_class`, `nms_iou`, `keep` of `postprocess`. Raises ValueError for
+        anything else.
         """
-        check_images(images, self.in_channels)
+        check_images(images, self.in_channels, dtype=self.image_dtype)
         if not images:
             return []
         size = input_size or self.input_size
@@ -118,11 +124,10 @@ class Detector(nn.Module):
         )
 
     def _fit(self, image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        resized = cv2.resize(image, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
-        return resized.reshape(*size, self.in_channels)
+        return resize(np.atleast_3d(image), size, cv2.INTER_LINEAR)
 
 
-def check_images(images: object, channels: int) -> None:
+def check_images(images: object, channels: int, *, dtype: str = "uint8") -> None:
     """Raises ValueError if `images` is not a list of images as they are read, and says why."""
     if not isinstance(images, list | tuple):
         raise ValueError(f"a list of images is wanted, not {type(images).__name__}: [image]")
@@ -131,13 +136,15 @@ def check_images(images: object, channels: int) -> None:
             kind = type(image).__name__
             raise ValueError(f"image {number} is {kind}; a NumPy array (H, W, C) is wanted")
         found = image.shape[2] if image.ndim == 3 else 1
-        if image.ndim not in (2, 3) or found != channels or image.dtype != np.uint8:
+        if image.ndim not in (2, 3) or found != channels or image.dtype != dtype:
             raise ValueError(
                 f"image {number} has the shape {image.shape} and type {image.dtype}; this detector "
-                f"takes (H, W, {channels}) of uint8"
+                f"takes (H, W, {channels}) of {dtype}"
             )
         if image.size == 0:
             raise ValueError(f"image {number} is empty: its shape is {image.shape}")
+        if image.dtype.kind == "f" and not np.isfinite(image).all():
+            raise ValueError(f"image {number} has values that are not finite (NaN or infinite)")
 
 
 Shape = tuple[int, int, int]

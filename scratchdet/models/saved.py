@@ -7,12 +7,12 @@ from typing import cast, get_args
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from scratchdet.files import replacing
 from scratchdet.models.detector import ChannelOrder, Detector
 from scratchdet.models.zoo import create_model
+from scratchdet.ops.pixels import DTYPES
+from scratchdet.tensor_file import read_tensors, write_tensors
 
 FORMAT = "scratchdet 2"  # 1 had other names of Root-ResNet's weights, and another eps in the head
 FROM_SCRATCH = "trained from scratch: no external weights"
@@ -41,11 +41,11 @@ def save_model(
         "mean": json.dumps(detector.mean.tolist()),
         "std": json.dumps(detector.std.tolist()),
         "channel_order": detector.channel_order,
+        "image_dtype": detector.image_dtype,
+        "files": detector.files,
         "provenance": provenance,
     }
-    weights = {name: value.contiguous() for name, value in detector.state_dict().items()}
-    with replacing(path) as temporary:
-        save_file(weights, temporary, metadata=metadata)
+    write_tensors(path, detector.state_dict(), metadata=metadata)
 
 
 def load_model(path: Path | str) -> Detector:
@@ -62,8 +62,7 @@ def load_model(path: Path | str) -> Detector:
         raise ValueError(
             f"{file} describes a network that this version cannot build: {error!r}"
         ) from error
-    with safe_open(file, framework="pt") as stored:
-        weights = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+    weights, _ = read_tensors(file)
     try:
         load_weights(detector, weights)
     except ValueError as error:
@@ -112,6 +111,10 @@ def _rebuild(metadata: Mapping[str, str]) -> Detector:
     if order not in get_args(ChannelOrder):
         raise ValueError(f"channel order {order!r} is not known")
     detector.channel_order = cast(ChannelOrder, order)
+    detector.image_dtype = metadata.get("image_dtype", "uint8")
+    if detector.image_dtype not in DTYPES:
+        raise ValueError(f"pixels of type {detector.image_dtype!r} are not known")
+    detector.files = metadata.get("files", "")
     return detector
 
 

@@ -40,6 +40,11 @@ def transfer(detector: Detector, parent: Detector, *, synonyms: Mapping[str, str
     and colour images see `adapt_channels`. Raises ValueError, with `detector` as it was, for all
     else that does not fit; it names the first parameter and both shapes.
     """
+    if detector.image_dtype != parent.image_dtype:
+        raise ValueError(
+            f"the parent takes images of {parent.image_dtype}, and these are "
+            f"{detector.image_dtype}: its mean and std mean nothing for them"
+        )
     labels = match_classes(detector.classes, parent.classes, synonyms=synonyms)
     fresh = detector.state_dict()
     old = {name: value.to(detector.device) for name, value in parent.state_dict().items()}

@@ -6,6 +6,7 @@ import numpy as np
 from rich.console import Console
 
 from scratchdet.data.augment import PRESETS
+from scratchdet.data.augment_colour import distortion_for
 from scratchdet.data.augment_mix import copy_paste, mosaic
 from scratchdet.data.cache import choose_cache
 from scratchdet.data.dataset import TrainingSamples
@@ -28,15 +29,19 @@ def samples_from(
         recipe.data.cache,
         prepared.train.sizes,
         channels=prepared.channels,
-        dtype=np.dtype(np.uint8),
+        dtype=np.dtype(prepared.dtype),
         processes=ranks.local_size,
     )
     say(console, line)
+    distort = distortion_for(
+        dtype=prepared.dtype, is_rgb=prepared.is_rgb, mean=prepared.mean, std=prepared.std
+    )
     return TrainingSamples(
         prepared.train,
-        PRESETS[recipe.data.augment](recipe.model.input_size, fill),
+        PRESETS[recipe.data.augment](recipe.model.input_size, fill, distort),
         channels=prepared.channels,
         seed=recipe.run.seed,
+        dtype=prepared.dtype,
         mixes=((recipe.data.copy_paste, copy_paste), (recipe.data.mosaic, mosaic)),
         cache=cache,
     )

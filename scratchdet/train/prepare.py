@@ -30,12 +30,16 @@ class Prepared(NamedTuple):
     test: DetectionData | None
     channels: int
     mean: np.ndarray
-    """(channels,) of the training images, in 0..255."""
+    """(channels,) of the training images, in units of their pixels."""
     std: np.ndarray
     """(channels,)"""
     notes: tuple[str, ...]
     """What was decided: splits, the readers' notes."""
     problems: tuple[Problem, ...]
+    dtype: str = "uint8"
+    """Of the pixels, one of `ops.pixels.DTYPES`."""
+    is_rgb: bool = True
+    """Three channels are red, green and blue, not any three bands."""
 
 
 def choose_splits(recipe: DataRecipe) -> tuple[str | None, str | None]:
@@ -57,10 +61,11 @@ def choose_splits(recipe: DataRecipe) -> tuple[str | None, str | None]:
                 f"{', '.join(available)}: say --split NAME"
             )
     if val_split is None:
-        val_split = split_called(available, "val")
-        # Of any year: VOC2007/trainval has images of val too.
-        trained = [name.strip().rpartition("/")[2] for name in (split or "").split("+")]
-        if val_split in trained or any(name.startswith("trainval") for name in trained):
+        # The val of the same year, where there are several: train2014, val2014, minival2014.
+        val_split = split_called(available, (split or "").replace("train", "val"))
+        val_split = val_split or split_called(available, "val")
+        # trainval, VOC2007/val and valminusminival2014 have images of val, under their own names.
+        if "val" in (split or ""):
             val_split = None
     return split, None if val_split == NO_VALIDATION else val_split
 
@@ -92,7 +97,7 @@ def prepare(recipe: DataRecipe, *, threads: int, console: Console) -> Prepared:
     """
     split, val_split = choose_splits(recipe)
     surveyed = _survey(recipe, read_train(recipe), None, threads=threads, console=console)
-    train, channels = surveyed.data, surveyed.channels
+    train = surveyed.data
     if not train.num_objects:
         lacking = "no usable image" if not len(train) else f"no object in {len(train)} images"
         raise DataError(
@@ -104,7 +109,10 @@ def prepare(recipe: DataRecipe, *, threads: int, console: Console) -> Prepared:
             annotated = read_data(
                 recipe.path, split=name, on_bad_box=recipe.on_bad_box, classes=train.classes
             )
-            found = _survey(recipe, annotated, channels, threads=threads, console=console)
+            found = _survey(recipe, annotated, surveyed, threads=threads, console=console)
+            if len(annotated) and not len(found.data):
+                reasons = shortened(found.data.problems)
+                raise DataError("\n".join([f"{name}: no usable image for {use}", *reasons]))
             parts[use] = _apart(found.data, train, name=name, use=use)
     problems = [problem for part in parts.values() for problem in part.problems]
     names = {"training": split or "all images", "validation": val_split, "test": recipe.test_split}
@@ -117,6 +125,7 @@ def prepare(recipe: DataRecipe, *, threads: int, console: Console) -> Prepared:
         )
     elif val_split is None:
         notes.append("no validation: the last model is the result")
+    notes.append(_pixels(surveyed))
     if recipe.ignored == "object":
         train = replace(train, ignore=np.zeros_like(train.ignore))
     return Prepared(
@@ -124,30 +133,48 @@ def prepare(recipe: DataRecipe, *, threads: int, console: Console) -> Prepared:
         val=parts.get("validation"),
         val_split=val_split or "held out",
         test=parts.get("test"),
-        channels=channels,
+        channels=surveyed.channels,
         mean=surveyed.mean,
         std=surveyed.std,
         notes=(*notes, *train.notes),
         problems=tuple(dict.fromkeys(problems)),
+        dtype=surveyed.dtype,
+        is_rgb=surveyed.is_rgb,
     )
 
 
 def _survey(
     recipe: DataRecipe,
     data: DetectionData,
-    channels: int | None,
+    like: Survey | None,
     *,
     threads: int,
     console: Console,
 ) -> Survey:
+    """The survey of `data`, whose pixels must be `like` those of another, if there is one."""
     with progress_bar(console, "decoding every image once") as report:
         return survey_images(
             data,
             threads=threads,
-            channels=channels,
+            channels=like and like.channels,
+            dtype=like and like.dtype,
             on_bad_box=recipe.on_bad_box,
             progress=report,
         )
+
+
+def _pixels(survey: Survey) -> str:
+    """What the pixels are: `pixels: uint8, 3 channels (RGB), mean 106 98 91, std 61 60 62`."""
+    count = f"{survey.channels} channel{'s' if survey.channels > 1 else ''}"
+    kind = f"{count} (RGB)" if survey.is_rgb else count
+    mean, std = (_few(values) for values in (survey.mean, survey.std))
+    return f"pixels: {survey.dtype}, {kind}, mean {mean}, std {std}"
+
+
+def _few(values: np.ndarray) -> str:
+    """The numbers, or the first and the last where there are many of them."""
+    numbers = [f"{value:.4g}" for value in values]
+    return " ".join(numbers if len(numbers) <= 4 else [*numbers[:2], "...", numbers[-1]])
 
 
 def _apart(data: DetectionData, train: DetectionData, *, name: str, use: str) -> DetectionData:

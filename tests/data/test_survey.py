@@ -6,7 +6,7 @@ from PIL import Image
 
 from scratchdet.data import survey as survey_module
 from scratchdet.data.formats import read_data
-from scratchdet.data.survey import AHEAD, LEAST_STD, survey_images
+from scratchdet.data.survey import AHEAD, LEAST_RELATIVE_STD, LEAST_STD, survey_images
 from scratchdet.structures import DataError, Record, from_records
 
 BOX = np.array([[2, 4, 10, 20]], np.float32)
@@ -128,11 +128,77 @@ def test_unreadable_images_are_dropped_and_named(random_images, tmp_path):
     assert problem.action == "image dropped"
 
 
-def test_images_of_sixteen_bits_are_dropped_and_named(tmp_path):
-    path = save(tmp_path / "deep.png", np.full((30, 40), 4000, np.uint16))
-    survey = survey_images(data_of([(path, (40, 30))]), threads=1)
+def save_bands(path, channels, dtype, *, seed=0):
+    rng = np.random.default_rng(seed)
+    pixels = (rng.normal(3000, 400, (30, 40, channels)) - 2 * seed).astype(dtype)
+    np.save(path, pixels)
+    return path, pixels
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "int16", "float32"])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 10, 426])
+def test_mean_and_spread_of_any_bands_are_those_of_all_pixels(tmp_path, channels, dtype):
+    saved = [save_bands(tmp_path / f"{i}.npy", channels, dtype, seed=i) for i in range(3)]
+    survey = survey_images(data_of([(path, (40, 30)) for path, _ in saved]), threads=2)
+    everything = np.concatenate([p.reshape(-1, channels) for _, p in saved]).astype(np.float64)
+    assert (survey.channels, survey.dtype, survey.is_rgb) == (channels, dtype, False)
+    np.testing.assert_allclose(survey.mean, everything.mean(axis=0))
+    np.testing.assert_allclose(survey.std, everything.std(axis=0))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value", "std"),
+    [("int16", -500, LEAST_STD), ("float32", 300, 300 * LEAST_RELATIVE_STD), ("float32", 0, 1)],
+)
+def test_a_constant_band_has_a_spread_in_units_of_its_pixels(tmp_path, dtype, value, std):
+    np.save(tmp_path / "a.npy", np.full((30, 40, 2), value, dtype))
+    survey = survey_images(data_of([(tmp_path / "a.npy", (40, 30))]), threads=1)
+    np.testing.assert_allclose(survey.std, [std] * 2)
+
+
+def test_a_small_spread_around_zero_is_no_constant(tmp_path):
+    np.save(tmp_path / "a.npy", np.tile(np.float32([-0.25, 0.25]), (30, 20)))
+    survey = survey_images(data_of([(tmp_path / "a.npy", (40, 30))]), threads=1)
+    assert (survey.mean.tolist(), survey.std.tolist()) == ([0.0], [0.25])
+
+
+def test_images_of_different_channels_are_an_error_that_lists_the_rare_ones(tmp_path):
+    files = [(save_bands(tmp_path / f"{i}.npy", 4, "uint8")[0], (40, 30)) for i in range(7)]
+    odd, _ = save_bands(tmp_path / "odd.npy", 10, "uint8")
+    with pytest.raises(DataError, match="different numbers of channels") as caught:
+        survey_images(data_of([*files, (odd, (40, 30))]), threads=1)
+    rare, common = str(caught.value).splitlines()[1:]
+    assert rare == f"  10 channels (1): {odd}"
+    assert common.startswith("  4 channels (7): ")
+    assert common.count(".npy") == 5
+    assert common.endswith(", ...")
+
+
+def test_grey_is_mixed_with_rgb_but_not_with_three_bands(tmp_path):
+    grey = save(tmp_path / "grey.png", np.full((30, 40), 100, np.uint8))
+    colour = save(tmp_path / "colour.png", np.full((30, 40, 3), (10, 20, 30), np.uint8))
+    three, _ = save_bands(tmp_path / "three.npy", 3, "uint8")
+    mixed = survey_images(data_of([(grey, (40, 30)), (colour, (40, 30))]), threads=1)
+    assert (mixed.channels, mixed.is_rgb) == (3, True)
+    np.testing.assert_allclose(mixed.mean, [55, 60, 65])
+    np.testing.assert_allclose(mixed.std, [45, 40, 35])
+    with pytest.raises(DataError, match="different numbers of channels"):
+        survey_images(data_of([(grey, (40, 30)), (three, (40, 30))]), threads=1)
+
+
+def test_pixels_of_different_types_are_an_error(tmp_path):
+    grey = save(tmp_path / "grey.png", np.zeros((30, 40), np.uint8))
+    deep = save(tmp_path / "deep.png", np.full((30, 40), 4000, np.uint16))
+    with pytest.raises(DataError, match="different types") as caught:
+        survey_images(data_of([(grey, (40, 30)), (deep, (40, 30))]), threads=1)
+    assert f"uint16 (1): {deep}" in str(caught.value)
+
+
+def test_images_of_another_type_than_asked_for_cannot_be_used(tmp_path):
+    deep = save(tmp_path / "deep.png", np.full((30, 40), 4000, np.uint16))
+    survey = survey_images(data_of([(deep, (40, 30))]), threads=1, channels=1, dtype="uint8")
     assert len(survey.data) == 0
-    assert "16 bits per channel" in survey.data.problems[0].what
+    assert survey.data.problems[0].what == "its pixels are uint16; uint8 is wanted"
 
 
 def test_boxes_of_an_image_resized_after_annotation_are_resized_too(tmp_path):

@@ -10,6 +10,7 @@ from scratchdet.models.detector import Detector, build_detector, check_images, m
 from scratchdet.models.head import MultiBoxHead
 from scratchdet.models.zoo import create_model
 from scratchdet.ops.coding import decode
+from scratchdet.ops.pixels import DTYPES
 from scratchdet.ops.priors import PriorSpec, make_priors
 from scratchdet.structures import Raw
 
@@ -165,6 +166,38 @@ def test_images_are_normalised_by_channel():
     detector.mean, detector.std = torch.tensor([10.0, 100.0]), torch.tensor([2.0, 5.0])
     images = torch.tensor([[[[12, 90], [10, 110]]]], dtype=torch.uint8)  # 1 x 1 x 2 x 2
     assert detector.normalise(images).tolist() == [[[[1.0, 0.0]], [[-2.0, 2.0]]]]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_pixels_of_every_type_are_normalised_as_the_numbers_they_are(dtype):
+    detector = nano(in_channels=2)
+    detector.mean, detector.std = torch.tensor([10.0, 100.0]), torch.tensor([2.0, 5.0])
+    images = torch.from_numpy(np.array([[[[12, 90], [10, 110]]]], dtype))
+    found = detector.normalise(images)
+    assert found.dtype == torch.float32
+    assert found.tolist() == [[[[1.0, 0.0]], [[-2.0, 2.0]]]]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 10, 426])
+def test_images_of_every_type_and_number_of_channels_are_predicted(channels, dtype):
+    detector = nano(in_channels=channels)
+    detector.image_dtype = dtype
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 50, channels)).astype(dtype)
+    (found,) = detector.predict([pixels])
+    assert len(found.boxes) > 0
+    assert torch.isfinite(found.scores).all()
+    detector.image_dtype = "uint8" if dtype != "uint8" else "uint16"
+    with pytest.raises(ValueError, match=f"type {dtype}; this detector takes .* of uint"):
+        detector.predict([pixels])
+
+
+def test_pixels_that_are_not_finite_are_refused():
+    pixels = np.zeros((9, 9, 1), np.float32)
+    check_images([pixels], 1, dtype="float32")
+    pixels[3, 4] = np.nan
+    with pytest.raises(ValueError, match="image 0 has values that are not finite"):
+        check_images([pixels], 1, dtype="float32")
 
 
 def test_priors_follow_the_weights():

@@ -79,6 +79,27 @@ def test_everything_needed_to_use_it_comes_back(model):
     assert torch.equal(found.boxes, expected.boxes)
 
 
+def test_the_type_of_the_pixels_and_the_names_of_the_files_come_back(tmp_path):
+    detector = trained()
+    detector.image_dtype, detector.files = "int16", "{stem}_a.tif,{stem}_b.tif"
+    save_model(detector, tmp_path / "m.safetensors")
+    loaded = load_model(tmp_path / "m.safetensors")
+    assert (loaded.image_dtype, loaded.files) == ("int16", "{stem}_a.tif,{stem}_b.tif")
+
+
+def test_models_saved_before_there_were_other_types_are_of_8_bits(model):
+    metadata = read_metadata(model)
+    del metadata["image_dtype"], metadata["files"]
+    save_file(load_file(model), model, metadata=metadata)
+    loaded = load_model(model)
+    assert (loaded.image_dtype, loaded.files) == ("uint8", "")
+
+
+def test_a_type_of_pixels_that_is_not_known_is_refused(model):
+    with pytest.raises(ValueError, match="pixels of type 'complex64' are not known"):
+        load_model(rewritten(model, metadata={"image_dtype": "complex64"}))
+
+
 @pytest.mark.parametrize(
     "choices",
     [

@@ -281,3 +281,11 @@ def test_the_guide_names_the_models_whose_last_offsets_do_not_fit_at_another_siz
     (paragraph,) = (part for part in guide.split("\n\n") if part.startswith("**Input size.**"))
     with_these = {name for name in MODELS if name.startswith(("dsod300", "grp_dsod"))}
     assert set(re.findall(r"`(\w+)`", paragraph)) == with_these
+
+
+def test_a_parent_of_pixels_of_another_type_does_not_fit():
+    parent, fresh = detector_of(("a",), seed=1), detector_of(("a",), seed=2)
+    fresh.image_dtype, before = "uint16", fresh.mean.clone()
+    with pytest.raises(ValueError, match="takes images of uint8, and these are uint16"):
+        transfer(fresh, parent, synonyms={})
+    assert torch.equal(fresh.mean, before)

@@ -316,9 +316,9 @@ def test_what_is_filled_in_around_an_image_is_zero_to_the_detector(
 ):
     filled = []
 
-    def noted(size, mean):
+    def noted(size, mean, distort):
         filled.append(mean)
-        return none(size, mean)
+        return none(size, mean, distort)
 
     monkeypatch.setitem(PRESETS, "noted", noted)
     recipe, root = differing(quick, data={"augment": "noted"}), data("dog")
