@@ -22,6 +22,8 @@ LAYOUT = (
 )
 PREFIX = "instances_"
 ROBOFLOW = "_annotations.coco.json"
+YEARS = tuple(f"{top}{part}20[0-9][0-9]" for top in ("", "images/") for part in ("train", "val"))
+"""COCO's own folders of images; no file name is in two of them."""
 
 
 class _Images(NamedTuple):
@@ -149,11 +151,12 @@ def _image_folders(path: Path, root: Path, split: str) -> list[Path]:
     """Where the images of a JSON file usually are; those of these folders that exist."""
     # .../coco/annotations/instances_train2017.json has its images in .../coco/train2017.
     top = path.parent.parent if path.parent.name == "annotations" else root
-    folders = [
-        base / name
-        for base in (top, root, path.parent)
-        for name in (split, f"images/{split}", "images", ".")
-    ]
+    bases = (top, root, path.parent)
+    own = [base / name for base in bases for name in (split, f"images/{split}")]
+    # minival2014 and trainval35k have their images in val2014 and train2014.
+    if not any(folder.is_dir() for folder in own):
+        own = [folder for base in bases for part in YEARS for folder in sorted(base.glob(part))]
+    folders = [*own, *(base / name for base in bases for name in ("images", "."))]
     return [folder for folder in dict.fromkeys(folders) if folder.is_dir()]
 
 

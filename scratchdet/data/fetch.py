@@ -110,9 +110,10 @@ def _start(response: HTTPResponse, url: str, *, asked: int, size: int) -> int:
 
 
 def _read(response: HTTPResponse) -> bytes:
-    # A failing disk must not look like a broken connection: nothing but the reading is tried.
+    # A failing disk must not look like a broken connection, so nothing but the reading is tried;
+    # and what has come is taken at once, as a break would lose a chunk that is being filled.
     try:
-        chunk = response.read(CHUNK)
+        chunk = response.read1(CHUNK)
     except (HTTPException, OSError) as error:
         raise _BrokenConnection(f"the connection broke: {error!r}") from error
     if not chunk:

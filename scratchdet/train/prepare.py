@@ -60,13 +60,11 @@ def choose_splits(recipe: DataRecipe) -> tuple[str | None, str | None]:
                 f"{recipe.path}: which split is to be trained on? There are "
                 f"{', '.join(available)}: say --split NAME"
             )
-    if val_split is None:
-        # The val of the same year, where there are several: train2014, val2014, minival2014.
-        val_split = split_called(available, (split or "").replace("train", "val"))
-        val_split = val_split or split_called(available, "val")
-        # trainval, VOC2007/val and valminusminival2014 have images of val, under their own names.
-        if "val" in (split or ""):
-            val_split = None
+    # trainval, VOC2007/val and valminusminival2014 have images of val, under names of their own.
+    if val_split is None and "val" not in (split or ""):
+        same_year = (split or "").replace("train", "val")  # train2014: val2014, not minival2014
+        known = same_year.startswith("val") and same_year in available
+        val_split = same_year if known else split_called(available, "val")
     return split, None if val_split == NO_VALIDATION else val_split
 
 

@@ -8,6 +8,7 @@ from PIL import Image
 
 from scratchdet.data.coco import list_splits, read
 from scratchdet.data.coco_json import CHUNK
+from scratchdet.data.formats import detect_format
 from scratchdet.structures import DataError
 
 IMAGE = {"id": 7, "file_name": "a.png", "width": 40, "height": 30}
@@ -70,6 +71,50 @@ def test_images_are_found_in_the_usual_places_from_the_folder_and_the_file(tmp_p
     for data in (read(tmp_path, split="val2014"), read(path)):
         assert data[0].path == tmp_path / image
         assert data.notes == ()
+
+
+def published(root, year, **splits):
+    """COCO as it is unpacked: an image for each split, in the folder that the value names."""
+    for index, (split, folder) in enumerate(splits.items()):
+        name = f"COCO_{folder}_{index}.png" if year == "2014" else f"{index:012d}.png"
+        write(
+            root / f"annotations/instances_{split}.json",
+            images=[IMAGE | {"file_name": name, "id": index}],
+            annotations=[OBJECT | {"image_id": index}],
+        )
+        write_image(root / folder / name)
+    for other in ("captions_train", "person_keypoints_val", "stuff_val", "panoptic_val"):
+        write(root / f"annotations/{other}{year}.json")
+    write(root / f"annotations/image_info_test{year}.json", annotations=())
+    write_image(root / f"test{year}/a.png")
+    return root
+
+
+@pytest.mark.parametrize("year", ["2014", "2017"])
+def test_the_published_folders_are_read_and_only_the_boxes_of_all_objects(tmp_path, year):
+    train, val = f"train{year}", f"val{year}"
+    published(tmp_path, year, **{train: train, val: val})
+    assert list_splits(tmp_path) == [train, val]
+    assert detect_format(tmp_path) == "coco"
+    for split in (train, val):
+        data = read(tmp_path, split=split)
+        assert data[0].path.parent == tmp_path / split
+        assert (len(data), data.problems, data.notes) == (1, (), ())
+
+
+@pytest.mark.parametrize("top", ["", "images"])
+def test_the_images_of_trainval35k_are_in_the_folders_of_train_and_val(tmp_path, top):
+    splits = {"train2014": "train2014", "valminusminival2014": "val2014", "minival2014": "val2014"}
+    published(tmp_path, "2014", **splits)
+    if top:
+        (tmp_path / top).mkdir()
+        for folder in ("train2014", "val2014"):
+            (tmp_path / folder).rename(tmp_path / top / folder)
+    data = read(tmp_path, split="train2014+valminusminival2014")
+    folders = [record.path.parent for record in data]
+    assert folders == [tmp_path / top / "train2014", tmp_path / top / "val2014"]
+    assert read(tmp_path, split="minival2014")[0].path.parent == tmp_path / top / "val2014"
+    assert data.problems == data.notes == ()
 
 
 def test_a_single_file_has_no_splits_and_a_folder_those_of_its_files(tmp_path):

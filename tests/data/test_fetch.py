@@ -3,6 +3,7 @@
 import hashlib
 import random
 import socket
+import threading
 
 import pytest
 
@@ -45,6 +46,11 @@ def test_a_broken_connection_is_taken_up_where_it_broke(server, tmp_path, ranges
     assert get(server, tmp_path / "file") == CONTENT
     assert server.asked[:2] == [("/file", None), ("/file", "bytes=1000-")]
     assert len(server.asked) == (4 if ranges else 3)
+
+
+def test_a_connection_may_break_often_as_long_as_something_comes(server, tmp_path):
+    server.cuts = [1000] * (3 * fetching.TRIES)
+    assert get(server, tmp_path / "file") == CONTENT
 
 
 @pytest.mark.parametrize("ranges", [True, False])
@@ -95,6 +101,30 @@ def test_a_server_that_falls_silent_counts_as_a_broken_connection(tmp_path, monk
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/file"
         with pytest.raises(DownloadError, match="timed out"):
             fetch(url, tmp_path / "file", size=9, report=lambda *_: None)
+
+
+def test_what_came_before_the_silence_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(fetching, "SILENCE", 0.05)
+    monkeypatch.setattr(fetching, "PAUSE", 0)
+    path = tmp_path / "file"
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/file"
+
+        def answer():
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(10_000)
+                connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Length: 9\r\n\r\nabc")
+                done.wait(10)
+
+        done = threading.Event()
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(DownloadError, match=f"timed out.*kept in {path}"):
+            fetch(url, path, size=9, report=lambda *_: None)
+        done.set()
+        thread.join()
+    assert path.read_bytes() == b"abc"
 
 
 def test_a_file_of_another_size_is_not_fetched(server, tmp_path):

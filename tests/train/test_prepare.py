@@ -81,6 +81,11 @@ def splits_of(path, **choices):
         ({"train": range(4), "valid": range(4, 6)}, ("train", "valid")),
         ({"train2017": range(4), "val2017": range(4, 6)}, ("train2017", "val2017")),
         ({"train2012": range(4), "trainval2012": range(6)}, ("train2012", None)),
+        ({"train2014": range(4), "minival2014": range(4, 6)}, ("train2014", None)),
+        (
+            {"train2014": range(4), "val2014": range(4, 6), "valminusminival2014": range(4, 5)},
+            ("train2014", "val2014"),
+        ),
         ({"mine": range(4)}, ("mine", None)),
     ],
 )
@@ -109,6 +114,12 @@ def test_splits_that_are_asked_for_are_taken(voc):
 def test_nothing_is_validated_on_that_is_trained_on_as_a_split_of_one_year(voc, split, val_split):
     root = voc(name="VOC2007", train=range(4), val=range(4, 6), trainval=range(6), test=range(6, 8))
     assert splits_of(root.parent, split=split) == (split, val_split)
+
+
+def test_trainval35k_is_not_validated_on_val2014(voc):
+    available = {"train2014": range(4), "val2014": range(4, 6), "valminusminival2014": range(4, 5)}
+    split = "train2014+valminusminival2014"
+    assert splits_of(voc(**available), split=split) == (split, None)
 
 
 def test_unclear_splits_are_asked_about(voc):
