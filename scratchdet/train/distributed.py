@@ -8,6 +8,7 @@ import ctypes
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -194,9 +195,11 @@ def parallel(detector: Detector, device: torch.device) -> nn.Module:
     if together() == 1:
         return detector
     # Statistics are averaged when they are needed (`average_statistics`), not at every step.
-    return DistributedDataParallel(
-        detector,
-        device_ids=[device] if device.type == "cuda" else None,
-        broadcast_buffers=False,
-        gradient_as_bucket_view=True,
-    )
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):
+        # broadcast_buffers has another name in torch 2.15, which 2.11 does not know.
+        return DistributedDataParallel(
+            detector,
+            device_ids=[device] if device.type == "cuda" else None,
+            broadcast_buffers=False,
+            gradient_as_bucket_view=True,
+        )
