@@ -38,6 +38,7 @@ SHORT = {  # flags people reach for first, and the settings of the recipe that t
     "--test-split": "--data.test-split",
     "--on-bad-box": "--data.on-bad-box",
     "--batch": "--data.batch",
+    "--cache": "--data.cache",
     "--steps": "--schedule.steps",
     "--lr": "--optim.lr",
     "--seed": "--run.seed",
@@ -67,7 +68,7 @@ class TrainCommand:
       scratchdet train path/to/data --devices 4 --max-restarts 3
 
     Short for settings of the recipe: --model, --init, --split, --val-split, --test-split,
-    --on-bad-box, --batch, --steps, --lr, --seed, --device.
+    --on-bad-box, --batch, --cache, --steps, --lr, --seed, --device.
     """
 
     data: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="DATA")] = ""

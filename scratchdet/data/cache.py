@@ -85,7 +85,7 @@ def choose_cache(
         needed += f" in {processes} processes"
     found = "nobody knows how much is free" if free is None else f"{_readable(free)} are free"
     if mode == "ram" and (free is None or size > free):
-        raise DataError(f"{needed}, and {found}: they cannot be kept (--data.cache off)")
+        raise DataError(f"{needed}, and {found}: they cannot be kept (--cache off)")
     if mode == "auto" and (free is None or size > free * SHARE_OF_FREE):
         return None, f"{needed}, and {found}: they are not kept (at most half of it is taken)"
     return ImageCache(sizes, channels=channels, dtype=dtype), f"{needed}, {found}: they are kept"

@@ -115,7 +115,7 @@ def test_the_line_says_what_is_needed_and_what_is_there(free):
 @pytest.mark.parametrize("left", [None, NEEDED - 1])
 def test_to_keep_what_does_not_fit_is_refused(free, left):
     free(left)
-    with pytest.raises(DataError, match=r"1000 decoded images need 1\.92 MB.*--data\.cache off"):
+    with pytest.raises(DataError, match=r"1000 decoded images need 1\.92 MB.*--cache off"):
         choose("ram")
 
 
