@@ -17,10 +17,11 @@ from scratchdet.cli_download import download
 from scratchdet.cli_import import import_caffe
 from scratchdet.cli_models import models
 from scratchdet.cli_pack import pack
+from scratchdet.cli_recipes import recipes
 from scratchdet.cli_train import RUNS, description, say_what_is_where, train
 from scratchdet.recipe import differing
-from scratchdet.recipe_toml import from_toml, to_toml
-from scratchdet.recipes import RECIPES, load_recipe
+from scratchdet.recipe_toml import from_toml
+from scratchdet.recipes import load_recipe
 from scratchdet.terminal import progress_bar, say
 
 NO = 1  # exit status: it ran, and the answer is no
@@ -128,29 +129,6 @@ def detect(
     return NO if summary.unreadable else 0
 
 
-def recipes(name: Positional[str] = "") -> int:
-    """List the shipped recipes, or print one of them as TOML.
-
-    Examples:
-      scratchdet recipes
-      scratchdet recipes small_data > mine.toml; scratchdet train DATA --recipe mine.toml
-
-    Args:
-        name: The recipe to print, whole.
-    """
-    if name:
-        print(to_toml(load_recipe(name)), end="")
-        return 0
-    console = Console()
-    for known, make in RECIPES.items():
-        recipe = make()
-        height, width = recipe.model.input_size
-        length = f"{recipe.schedule.steps:,} steps of {recipe.data.batch} images"
-        say(console, f"{known}  {recipe.model.name}, {height} x {width}, {length}")
-        say(console, f"    {(make.__doc__ or '').strip().splitlines()[0]}")
-    return 0
-
-
 def demo(
     run_dir: Path = RUNS / "demo",
     data_only: Path | None = None,
@@ -209,7 +187,10 @@ COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "pack": (_typed(pack, "pack"), "put a data set into one file"),
     "download": (_typed(download, "download"), "fetch a published data set: PASCAL VOC, MS COCO"),
     "models": (_typed(models, "models"), "list the networks"),
-    "recipes": (_typed(recipes, "recipes"), "list the shipped recipes, or print one"),
+    "recipes": (
+        _typed(recipes, "recipes"),
+        "list the shipped recipes, print one, show its sources",
+    ),
     "import-caffe": (
         _typed(import_caffe, "import-caffe"),
         "turn a published .caffemodel into a model of ours",

@@ -1,6 +1,6 @@
 """Recipes as strict TOML, out and in.
 
-A recipe file is a short TOML: `base = "scratchdet300_r34"` and what differs. The `recipe.toml` of a
+A recipe file is a short TOML: `base = "small_data"` and what differs. The `recipe.toml` of a
 run is complete and repeats it.
 """
 

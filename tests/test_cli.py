@@ -18,6 +18,7 @@ from scratchdet.data.voc_write import write_voc
 from scratchdet.recipe import differing
 from scratchdet.recipe_toml import from_toml, save_recipe
 from scratchdet.recipes import RECIPES, load_recipe
+from scratchdet.recipes.shipped import Shipped
 from scratchdet.train import loop
 
 CLASSES = ("rot", "grün")
@@ -219,19 +220,6 @@ def test_debug_shows_the_traceback():
         main(["--debug", "recipes", "gigantic"])
 
 
-# Lists
-
-
-def test_recipes_are_listed_and_printed_as_they_are_read(capsys, here):
-    assert call("recipes") == 0
-    text = capsys.readouterr().out
-    assert all(f"{name}  " in text for name in RECIPES)
-    for name in RECIPES:
-        assert call("recipes", name) == 0
-        (here / "mine.toml").write_text(capsys.readouterr().out, encoding="utf-8")
-        assert load_recipe(here / "mine.toml") == RECIPES[name]()
-
-
 # The work
 
 
@@ -304,7 +292,7 @@ def test_the_recipe_is_chosen_by_the_data(data, here, capsys, monkeypatch):
     assert call("train", data, "--device", "cpu", "--steps", "7") == 1
     assert "recipe: small_data, for 6 images on a CPU" in capsys.readouterr().out
     assert seen == [
-        differing(RECIPES["small_data"](), schedule={"steps": 7}, run={"device": "cpu"})
+        differing(load_recipe("small_data"), schedule={"steps": 7}, run={"device": "cpu"})
     ]
 
 
@@ -385,7 +373,7 @@ def test_the_demo_trains_resumes_and_begins_again(tiny, scenes, here, monkeypatc
 
     short = differing(tiny, schedule={"steps": 1}, data={"test_split": "test"})
     monkeypatch.setattr("scratchdet.data.digits.write_digits", few)
-    monkeypatch.setitem(RECIPES, "digits", lambda: short)
+    monkeypatch.setitem(RECIPES, "digits", Shipped(recipe=short))
     assert call("demo", "--data-only", "nur") == 0
     assert (here / "nur" / "JPEGImages").is_dir()
     assert not (here / "runs").exists()

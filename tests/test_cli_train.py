@@ -8,7 +8,7 @@ from scratchdet.models.saved import load_model, save_model
 from scratchdet.models.zoo import create_model
 from scratchdet.recipe import differing
 from scratchdet.recipe_toml import save_recipe
-from scratchdet.recipes import RECIPES
+from scratchdet.recipes import load_recipe
 from scratchdet.train import loop
 
 
@@ -57,7 +57,8 @@ def test_a_network_and_its_choices_are_said_in_short(data, asked_for):
     flags = ["--model", "ssd300_resnet18", "--model.choices", "stem=7x7/2", "x=a=b"]
     assert call(data, "--recipe", "nano", *flags, "--lr", "0.5") == 1
     expected = {"name": "ssd300_resnet18", "choices": {"stem": "7x7/2", "x": "a=b"}}
-    assert asked_for == [differing(RECIPES["nano"](), model=expected, optim={"lr": 0.5})]
+    optim = {"lr": 0.5, "reference_batch": 0}
+    assert asked_for == [differing(load_recipe("nano"), model=expected, optim=optim)]
 
 
 def test_choices_of_a_recipe_stay_are_replaced_and_are_taken_back(data, here, asked_for, tiny):
@@ -85,7 +86,7 @@ def test_init_takes_over_the_network_of_the_parent(data, parent, asked_for, caps
         "input_size": (64, 96),
         "init": parent.name,
     }
-    assert asked_for == [differing(RECIPES["small_data"](), model=model, run={"device": "cpu"})]
+    assert asked_for == [differing(load_recipe("small_data"), model=model, run={"device": "cpu"})]
 
 
 def test_the_command_line_has_the_last_word_over_the_parent_s_input_size(data, parent, asked_for):
@@ -96,7 +97,7 @@ def test_the_command_line_has_the_last_word_over_the_parent_s_input_size(data, p
 
 def test_a_recipe_that_is_named_keeps_its_network(data, parent, asked_for):
     assert call(data, "--init", parent, "--recipe", "nano") == 1
-    assert asked_for == [differing(RECIPES["nano"](), model={"init": str(parent)})]
+    assert asked_for == [differing(load_recipe("nano"), model={"init": str(parent)})]
 
 
 @pytest.mark.parametrize(

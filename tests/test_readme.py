@@ -5,7 +5,8 @@ from pathlib import Path
 
 from scratchdet.data.digits import write_digits
 from scratchdet.recipe import differing
-from scratchdet.recipes import RECIPES
+from scratchdet.recipes import RECIPES, load_recipe
+from scratchdet.recipes.shipped import Shipped
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 
@@ -13,12 +14,12 @@ README = Path(__file__).resolve().parents[1] / "README.md"
 def test_the_python_example_of_the_readme_runs(tmp_path, monkeypatch, capsys):
     (example,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
     brief = differing(
-        RECIPES["digits"](),
+        load_recipe("digits"),
         data={"batch": 2, "workers": 0},
         schedule={"steps": 2, "evaluate_every": 0},
         run={"threads": 1},
     )
-    monkeypatch.setitem(RECIPES, "digits", lambda: brief)
+    monkeypatch.setitem(RECIPES, "digits", Shipped(recipe=brief))
     monkeypatch.chdir(tmp_path)
     write_digits(tmp_path / "demo-data", train=4, val=2, test=2)
 
