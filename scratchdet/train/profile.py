@@ -35,27 +35,27 @@ class StepClock:
         self.seconds[name] = self.seconds.get(name, 0.0) + self._now() - began
 
     def over(self, items: Iterable[Item], name: str) -> Iterator[Item]:
-        """The items; waiting for each counts as `name`, and the first wait, which starts the
-        workers, does not count."""
-        iterator = iter(items)
-        first = True
-        while True:
-            began = time.monotonic()
-            try:
-                item = next(iterator)
-            except StopIteration:
-                return
-            if self.on and not first:
-                self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - began
-            first = False
+        """The items, one for each step; waiting for one counts as `name`.
+
+        The first step does not count where there are more: workers start, kernels are chosen and
+        compiled.
+        """
+        began = time.monotonic()
+        for number, item in enumerate(items):
+            waited = time.monotonic() - began
+            if number == 1:
+                self.seconds, self.steps = {}, 0
+            if self.on:
+                self.seconds[name] = self.seconds.get(name, 0.0) + waited
             self.steps += 1
             yield item
+            began = time.monotonic()
 
     def show(self, console: Console) -> None:
         """Prints the mean time of every part of a step, and its share."""
         if not self.on or not self.steps:
             return
-        table = Table(title=f"a step, mean of {self.steps}")
+        table = Table(title=f"a step, mean of {self.steps} after the first")
         for heading in ("part", "ms", "share"):
             table.add_column(heading, justify="left" if heading == "part" else "right")
         total = sum(self.seconds.values())
