@@ -15,7 +15,10 @@ from scratchdet.data.images import EXTENSIONS, image_size
 from scratchdet.data.split import chosen_splits
 from scratchdet.structures import DataError, DetectionData, Problem
 
-LAYOUT = "data.yaml with `names`, or images/SPLIT with labels/SPLIT and classes.txt"
+LAYOUT = (
+    "data.yaml with `names`, or images/SPLIT with labels/SPLIT and classes.txt, or classes.txt and"
+    " images with their .txt files all in one folder"
+)
 YAML_KEYS = ("train", "val", "test")
 CLASS_FILES = ("classes.txt", "labels/classes.txt")
 
@@ -43,7 +46,9 @@ class _Label(NamedTuple):
 def recognises(path: Path) -> bool:
     if path.is_file():
         return path.suffix.lower() in (".yaml", ".yml")
-    return _yaml_file(path) is not None or ((path / "labels").is_dir() and _has_class_file(path))
+    if _yaml_file(path) is not None:
+        return True
+    return _has_class_file(path) and ((path / "labels").is_dir() or _is_flat(path))
 
 
 def list_splits(path: Path) -> list[str]:
@@ -97,6 +102,12 @@ def _has_class_file(root: Path) -> bool:
     return any((root / name).is_file() for name in CLASS_FILES)
 
 
+def _is_flat(root: Path) -> bool:
+    """Whether an image has its label file beside it, as labelImg writes them."""
+    images = (path for path in root.glob("*") if path.suffix.lower() in EXTENSIONS)
+    return any(path.with_suffix(".txt").is_file() for path in images)
+
+
 def _load(file: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(file.read_bytes())
@@ -119,7 +130,8 @@ def _source(path: Path) -> _Source:
             listed = [line.strip() for line in lines if line.strip()]
             folders = sorted(entry for entry in (path / "images").glob("*") if entry.is_dir())
             splits = {folder.name: [folder] for folder in folders}
-            return _Source(dict(enumerate(listed)), splits, path / "images")
+            images = path if _is_flat(path) else path / "images"
+            return _Source(dict(enumerate(listed)), splits, images)
     unread = "".join(f"\n  {fault}" for fault in faults(path))
     raise DataError(f"{path}: no YOLO class names here; looked for {LAYOUT}{unread}")
 
@@ -230,11 +242,12 @@ def _images(source: Path) -> list[Path]:
 
 
 def _label_file(image: Path) -> Path:
-    """`images` becomes `labels` in the path, the last time it occurs."""
+    """`images` becomes `labels` in the path, the last time it occurs; or beside the image."""
     parts = list(image.parts)
     if "images" in parts[:-1]:
         parts[len(parts) - 1 - parts[::-1].index("images")] = "labels"
-    return Path(*parts).with_suffix(".txt")
+    apart, beside = Path(*parts).with_suffix(".txt"), image.with_suffix(".txt")
+    return beside if beside.is_file() and not apart.is_file() else apart
 
 
 def _ids(images: Sequence[Path]) -> list[str]:

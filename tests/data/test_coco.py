@@ -117,6 +117,19 @@ def test_the_images_of_trainval35k_are_in_the_folders_of_train_and_val(tmp_path,
     assert data.problems == data.notes == ()
 
 
+def test_one_file_may_have_its_images_in_the_folders_of_train_and_val(tmp_path):
+    names = ["COCO_train2014_1.png", "COCO_val2014_2.png"]
+    images = [IMAGE | {"file_name": name, "id": index} for index, name in enumerate(names)]
+    write(tmp_path / "annotations/instances_trainval35k.json", images=images, annotations=())
+    places = [
+        tmp_path / folder / name
+        for folder, name in zip(("train2014", "val2014"), names, strict=True)
+    ]
+    for place in places:
+        write_image(place)
+    assert [record.path for record in read(tmp_path, split="trainval35k")] == places
+
+
 def test_a_single_file_has_no_splits_and_a_folder_those_of_its_files(tmp_path):
     path = write(tmp_path / "annotations/instances_val2014.json")
     assert list_splits(path) == []

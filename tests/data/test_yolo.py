@@ -172,6 +172,39 @@ def test_images_of_the_same_name_keep_different_ids(folder):
     assert data.num_objects == 1
 
 
+@pytest.mark.parametrize("name", ["flat", "images"])
+def test_images_with_their_labels_beside_them_are_read_as_labelimg_writes_them(tmp_path, name):
+    flat = tmp_path / name
+    for stem, line in (("a", "1 0.5 0.5 0.2 0.4"), ("b", "")):
+        (flat / f"{stem}.txt").parent.mkdir(exist_ok=True)
+        Image.new("RGB", (100, 50)).save(flat / f"{stem}.png")
+        (flat / f"{stem}.txt").write_text(line)
+    Image.new("RGB", (100, 50)).save(flat / "not_annotated.png")
+    with pytest.raises(DataError, match="no known data format"):
+        detect_format(flat)
+    (flat / "classes.txt").write_text("dog\ncat\n")
+    assert detect_format(flat) == "yolo"
+    assert list_splits(flat) == []
+    data = read(flat)
+    assert list(data.ids) == ["a", "b", "not_annotated"]
+    assert data.boxes.tolist() == [[40, 15, 60, 35]]
+    assert data.classes[data.labels[0]] == "cat"
+    assert data.problems == ()
+
+
+def test_labels_in_their_folder_go_before_those_beside_the_images(folder):
+    write(folder, "a", "1 0.5 0.5 0.2 0.4")
+    (folder / "images/train/a.txt").write_text("0 0.5 0.5 0.1 0.1")
+    assert read(folder).labels.tolist() == [1]
+
+
+def test_a_folder_of_images_and_other_texts_is_no_yolo_data(folder):
+    Image.new("RGB", (9, 9)).save(folder / "photo.png")
+    (folder / "notes.txt").write_text("bought in 1998")
+    with pytest.raises(DataError, match="no known data format"):
+        detect_format(folder)
+
+
 def test_images_without_split_folders_are_read_as_one(folder):
     write(folder, "a", "0 0.5 0.5 0.1 0.1", folder="images")
     assert list_splits(folder) == []
