@@ -48,5 +48,16 @@ def download(
     new = published.download(name, folder, keep_archives=keep_archives, phase=phase)
     place = folder / data.folder
     say(console, f"{name}: {place}" if new else f"{place} is there already: nothing is fetched")
-    say(console, f"  scratchdet train {quote(str(folder / data.data))}")
+    recipe = _recipe(folder / data.data)
+    command = f"scratchdet train {quote(str(folder / data.data))}"
+    say(console, f"  {command} --recipe {recipe}" if recipe else f"  {command}")
     return 0
+
+
+def _recipe(data: Path) -> str:
+    """The published recipe for what is in the folder now; none is for VOC 2007 alone."""
+    if data.name == "coco":
+        return "scratchdet300_coco"
+    if not (data / "VOC2012").is_dir():
+        return ""
+    return "scratchdet300_voc0712" if (data / "VOC2007").is_dir() else "scratchdet300_voc12"

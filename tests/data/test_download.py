@@ -15,6 +15,7 @@ from scratchdet.data.download import DOWNLOADS, Archive, Published, download
 from scratchdet.data.fetch import DownloadError
 from scratchdet.data.formats import detect_format, list_splits, read_data
 from scratchdet.data.unpack import UnsafeArchive
+from scratchdet.recipes import load_recipe
 
 XML = (
     "<annotation><size><width>9</width><height>9</height></size><object><name>cat</name><bndbox>"
@@ -52,9 +53,9 @@ def packed(name, files):
 
 
 CONTENT = {
-    "trainval.tar": packed("trainval.tar", voc("VOC2007", train="1", val="2")),
+    "trainval.tar": packed("trainval.tar", voc("VOC2007", trainval="1", val="2")),
     "test.tar": packed("test.tar", voc("VOC2007", test="3")),
-    "voc12.tar": packed("voc12.tar", voc("VOC2012", train="2008_4")),
+    "voc12.tar": packed("voc12.tar", voc("VOC2012", trainval="2008_4")),
     "annotations.zip": packed(
         "annotations.zip",
         {f"annotations/instances_{split}2017.json": COCO % split for split in ("train", "val")}
@@ -112,8 +113,8 @@ def test_both_years_of_voc_become_one_devkit(web, tmp_path):
     assert get("voc12", tmp_path)
     assert left_in(tmp_path) == ["VOCdevkit"]
     devkit = tmp_path / "VOCdevkit"
-    assert list_splits(devkit) == ["test", "train", "val"]
-    assert list(read_data(devkit, split="train+VOC2007/test").ids) == ["1", "3", "2008_4"]
+    assert list_splits(devkit) == ["test", "trainval", "val"]
+    assert list(read_data(devkit, split="trainval+VOC2007/test").ids) == ["1", "3", "2008_4"]
 
 
 def test_coco_becomes_a_folder_that_is_read(web, tmp_path):
@@ -245,9 +246,33 @@ def test_the_command_says_what_is_where_and_what_comes_next(web, tmp_path, capsy
     assert main(["download", "voc12", str(tmp_path / "my data")]) == 0
     out = capsys.readouterr().out
     assert "voc12.tar: fetching" in out
-    assert f"scratchdet train '{tmp_path}/my data/VOCdevkit'" in out
+    assert f"scratchdet train '{tmp_path}/my data/VOCdevkit' --recipe" in out
     assert main(["download", "voc12", str(tmp_path / "my data")]) == 0
     assert "is there already: nothing is fetched" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("names", "suggested"),
+    [
+        (["voc07"], ""),
+        (["voc12"], " --recipe scratchdet300_voc12"),
+        (["voc07", "voc12"], " --recipe scratchdet300_voc0712"),
+        (["voc12", "voc07"], " --recipe scratchdet300_voc0712"),
+        (["coco17"], " --recipe scratchdet300_coco"),
+    ],
+)
+def test_the_recipe_that_is_suggested_reads_what_was_fetched(
+    web, tmp_path, capsys, names, suggested
+):
+    for name in names:
+        assert main(["download", name, str(tmp_path)]) == 0
+    data = tmp_path / DOWNLOADS[names[0]].data
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == f"  scratchdet train {data}{suggested}"
+    if suggested:
+        recipe = load_recipe(suggested.split()[-1]).data
+        for split in filter(None, (recipe.split, recipe.test_split)):
+            assert len(read_data(data, split=split))
 
 
 @pytest.mark.parametrize("fault", ["404", "no network", "checksum"])
