@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from scratchdet.analysis.plots import draw_detections, save_image
 from scratchdet.data.images import EXTENSIONS, read_image
+from scratchdet.data.references import files_of
+from scratchdet.data.stacks import group
 from scratchdet.files import replacing
 from scratchdet.models.detector import Detector
 from scratchdet.structures import DataError, Detections
@@ -42,6 +44,18 @@ def find_images(path: Path, *, leave_out: Path) -> list[Path]:
     return files
 
 
+def find_stacks(files: Sequence[Path], pattern: str) -> tuple[list[Path], dict[Path, str]]:
+    """The images that files make by the pattern of their names, and those left over, with why.
+
+    One file alone stands for the image it is a part of. DataError if there is no image.
+    """
+    images, left_over = group(files, pattern)
+    if not images:
+        file, why = next(iter(left_over.items()))
+        raise DataError(f"{file}: {why}; the detector takes images of the files {pattern}")
+    return [Path(stack.reference) for stack in images], left_over
+
+
 def detect_files(
     detector: Detector,
     files: Sequence[Path],
@@ -50,9 +64,10 @@ def detect_files(
     min_score: float,
     progress: Callable[[int, int], None],
 ) -> Summary:
-    """Writes OUT/detections.jsonl and a picture for each file; tells which ones cannot be read.
+    """Writes OUT/detections.jsonl and a picture for each image; tells which ones cannot be read.
 
-    A picture is called as its file is; where two files share a name, the later gets a number.
+    files: references (`data.references`). A picture is called as its (first) file is; where two
+    share a name, the later gets a number.
     """
     objects, unreadable, taken = 0, [], set[str]()
     with (
@@ -70,8 +85,9 @@ def detect_files(
             found = detector.predict([image], min_score=min_score)[0]
             boxes, scores, labels = (part.numpy(force=True) for part in found)
             picture = draw_detections(image, boxes, scores, labels, classes=detector.classes)
-            target = out / _free_name(file.stem, taken)
-            if target.resolve() == file.resolve():
+            members = [Path(member) for member in files_of(file)]
+            target = out / _free_name(members[0].stem, taken)
+            if target.resolve() in [member.resolve() for member in members]:
                 raise DataError(f"{file} would be overwritten by its result; give another --out")
             save_image(picture, target)
             lines.write(json.dumps(_line(file, found, detector.classes), ensure_ascii=False) + "\n")

@@ -14,6 +14,7 @@ import numpy as np
 from scratchdet.data.assemble import Found, OnBadBox, assemble
 from scratchdet.data.images import EXTENSIONS, image_size
 from scratchdet.data.split import chosen_splits
+from scratchdet.data.stacks import find_stack, group
 from scratchdet.data.voc_xml import Annotation, counts_from_zero, place_of_object, read_annotation
 from scratchdet.structures import DataError, DetectionData, Problem
 
@@ -29,6 +30,8 @@ class _Folder(NamedTuple):
     broken: dict[str, Problem]
     from_zero: Path | None
     """The first file with a corner below 1, so that corners count from 0; None: they do from 1."""
+    pattern: str
+    """Of the names of the files of an image, see `stacks`; empty: one file is one image."""
 
 
 def recognises(path: Path) -> bool:
@@ -58,20 +61,23 @@ def read(
     split: str | None = None,
     on_bad_box: OnBadBox = "drop",
     classes: Sequence[str] | None = None,
+    files: str = "",
 ) -> DetectionData:
     """A VOC folder or all years of a VOCdevkit; without `split` every annotated image.
 
     `VOC2007/trainval+VOC2007/test+VOC2012/trainval` joins splits of single years.
     Classes are the sorted names in all annotations, whatever the split. Corners count from 1 and
     include the last pixel, unless a corner below 1 anywhere in a year shows that they count from 0.
-    Images without annotation are problems where no lists say which images are meant.
+    Images without annotation are problems where no lists say which images are meant. files: the
+    pattern of the names of images of several files, see `stacks`; the stem is that of the
+    annotation.
     """
     path = Path(path)
     roots = _roots(path)
     if not roots:
         raise DataError(f"{path}: no VOC data here; looked for {LAYOUT}")
     lists = None if split is None else _chosen_lists(path, split)
-    years = [_read_folder(root) for root in roots]
+    years = [_read_folder(root, files) for root in roots]
     names = sorted({name for year in years for file in year.files.values() for name in file.names})
     parts = {_name(year.root): _part(year, lists, names) for year in years}
     return assemble(parts, classes=classes, on_bad_box=on_bad_box)
@@ -130,7 +136,7 @@ def _listed(file: Path, year: _Folder) -> list[str]:
     return [line if line in known else _without_flag(line) for line in _lines(file)]
 
 
-def _read_folder(root: Path) -> _Folder:
+def _read_folder(root: Path, pattern: str) -> _Folder:
     files, broken = {}, {}
     for path in sorted((root / "Annotations").glob("*.xml")):
         try:
@@ -142,14 +148,14 @@ def _read_folder(root: Path) -> _Folder:
         except (OSError, LookupError, ValueError) as error:
             broken[path.stem] = Problem(str(path), f"cannot be read: {error!r}", "image dropped")
     from_zero = next((file.path for file in files.values() if counts_from_zero(file)), None)
-    return _Folder(root, files, broken, from_zero)
+    return _Folder(root, files, broken, from_zero, pattern)
 
 
 def _part(year: _Folder, lists: Sequence[Path] | None, names: Sequence[str]) -> Found:
     """The images of a year that are in `lists` and have both annotation and image."""
     annotated = sorted((*year.files, *year.broken))
     ids, problems = (annotated, []) if lists is None else _wanted(lists, year)
-    images = _images(year.root)
+    images = _images(year)
     found: list[tuple[str, Path, tuple[int, int], Annotation]] = []
     for image_id in ids:
         located = _locate(image_id, year, images)
@@ -222,10 +228,18 @@ def _unannotated(
     ]
 
 
-def _images(root: Path) -> dict[str, list[Path]]:
+def _image_folder(root: Path) -> Path:
+    return next(root / name for name in IMAGE_FOLDERS if (root / name).is_dir())
+
+
+def _images(year: _Folder) -> dict[str, list[Path]]:
     """Image files by stem, from the first of the usual folders that exists."""
-    folder = next(root / name for name in IMAGE_FOLDERS if (root / name).is_dir())
+    folder = _image_folder(year.root)
     images: dict[str, list[Path]] = {}
+    if year.pattern:
+        files = (path for path in sorted(folder.rglob("*")) if path.suffix.lower() in EXTENSIONS)
+        stacks = group(files, year.pattern).images
+        return {stack.place.stem: [Path(stack.reference)] for stack in stacks}
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in EXTENSIONS:
             images.setdefault(path.stem, []).append(path)
@@ -246,6 +260,8 @@ def _locate(
     if file is None:
         missing = str(year.root / "Annotations" / f"{image_id}.xml")
         return Problem(missing, "listed in the split, but there is no such file", "image dropped")
+    if year.pattern:
+        return _locate_stack(image_id, file, year)
     named = [path for path in images.get(Path(file.image).stem, ()) if path.name == file.image]
     candidates = images.get(image_id, named)
     if not candidates:
@@ -254,5 +270,23 @@ def _locate(
     image = named[0] if named and named[0] in candidates else candidates[0]
     try:
         return image, file.size or image_size(image), file
+    except DataError as error:
+        return Problem(str(file.path), str(error), "image dropped")
+
+
+def _locate_stack(
+    image_id: str, file: Annotation, year: _Folder
+) -> tuple[Path, tuple[int, int], Annotation] | Problem:
+    """As `_locate`, for images of several files, all of which are needed."""
+    folder = _image_folder(year.root)
+    names = dict.fromkeys((image_id, file.image or image_id))
+    stack = min(
+        (find_stack(folder, name, year.pattern) for name in names),
+        key=lambda found: len(found.missing),
+    )
+    try:
+        if stack.missing:
+            raise DataError(f"there is no {', '.join(stack.missing)} for it")
+        return Path(stack.reference), file.size or image_size(stack.reference), file
     except DataError as error:
         return Problem(str(file.path), str(error), "image dropped")

@@ -12,7 +12,10 @@ import yaml
 
 from scratchdet.data.assemble import Found, OnBadBox, assemble
 from scratchdet.data.images import EXTENSIONS, image_size
+from scratchdet.data.references import files_of
 from scratchdet.data.split import chosen_splits
+from scratchdet.data.stacks import find_stack
+from scratchdet.data.yolo_labels import read_labels
 from scratchdet.structures import DataError, DetectionData, Problem
 
 LAYOUT = (
@@ -34,13 +37,14 @@ class _Source(NamedTuple):
     """Where the images are if there are no splits."""
 
 
-class _Label(NamedTuple):
-    """One line of a label file."""
+class _Image(NamedTuple):
+    """One image that is named."""
 
-    line: int
-    number: int
-    box: tuple[float, float, float, float]
-    """Centre, width and height, as shares of the image."""
+    place: Path
+    """Its file; of several files as if they were one, called by their stem."""
+    reference: str
+    labels: Path
+    """Its label file, which need not exist."""
 
 
 def recognises(path: Path) -> bool:
@@ -61,19 +65,21 @@ def read(
     split: str | None = None,
     on_bad_box: OnBadBox = "drop",
     classes: Sequence[str] | None = None,
+    files: str = "",
 ) -> DetectionData:
     """A YOLO folder or its data.yaml; labels in order of the class numbers.
 
     Polygons (segmentation labels) become their bounding boxes. An image with an empty label file,
     or none, has no objects; where most have none, a remark says where they were looked for. The
     YAML file and the lists it names may hold absolute paths, as those of training tools do: only
-    read data that you trust to name its own files.
+    read data that you trust to name its own files. files: the pattern of the names of images of
+    several files, see `stacks`; labels are called by the stem, or like one of the files.
     """
     path = Path(path)
     source = _source(path)
     chosen = chosen_splits(split, sorted(source.splits), path)
     folders = {name: source.splits[name] for name in chosen} or {"images": [source.images]}
-    parts = {name: _part(places, source.names) for name, places in folders.items()}
+    parts = {name: _part(places, source.names, files) for name, places in folders.items()}
     return assemble(parts, classes=classes, on_bad_box=on_bad_box)
 
 
@@ -181,21 +187,25 @@ def _resolve(entry: str, content: dict[str, Any], file: Path) -> Path:
     return next((path for path in tried if path.exists()), tried[0])
 
 
-def _part(sources: Iterable[Path], names: dict[int, str]) -> Found:
+def _part(sources: Iterable[Path], names: dict[int, str], pattern: str) -> Found:
     problems: list[Problem] = []
     images, sizes, labels = [], [], []
-    for image in dict.fromkeys(image for source in sources for image in _images(source)):
+    named = (path for source in sources for path in _files(source))
+    for image in dict.fromkeys(_image(path, pattern) for path in named):
+        if isinstance(image, Problem):
+            problems.append(image)
+            continue
         try:
-            size = image_size(image)
+            size = image_size(image.reference)
         except DataError as error:
-            problems.append(Problem(str(image), str(error), "image dropped"))
+            problems.append(Problem(str(image.place), str(error), "image dropped"))
             continue
         images.append(image)
         sizes.append(size)
-        found, faults = _read_labels(_label_file(image))
+        found, faults = read_labels(image.labels)
         labels.append(found)
         problems.extend(faults)
-    files = [_label_file(image) for image in images]
+    files = [image.labels for image in images]
     rows = [(file, label) for file, group in zip(files, labels, strict=True) for label in group]
     in_image = np.repeat(np.arange(len(images)), [len(group) for group in labels])
     written = np.array([label.box for _, label in rows], np.float64).reshape(-1, 4)
@@ -204,8 +214,8 @@ def _part(sources: Iterable[Path], names: dict[int, str]) -> Found:
     numbers = dict.fromkeys((*names, *(label.number for _, label in rows)))
     index = {number: position for position, number in enumerate(numbers)}
     return Found(
-        ids=_ids(images),
-        paths=[str(image) for image in images],
+        ids=_ids([image.place for image in images]),
+        paths=[image.reference for image in images],
         sizes=extents,
         images=in_image,
         boxes=np.hstack([written[:, :2] - half, written[:, :2] + half])
@@ -231,7 +241,21 @@ def _missing_labels(files: Sequence[Path]) -> tuple[Problem, ...]:
     return (Problem(str(missing[0]), f"{what}: taken as images without objects", "kept"),)
 
 
-def _images(source: Path) -> list[Path]:
+def _image(path: Path, pattern: str) -> _Image | Problem:
+    """The image that a file is, or is a part of."""
+    if not pattern:
+        return _Image(path, str(path), _label_file(path))
+    stack = find_stack("", str(path), pattern)
+    if stack.missing:
+        missing = ", ".join(stack.missing)
+        return Problem(str(path), f"there is no {missing} to go with it", "image dropped")
+    members = map(Path, files_of(stack.reference))
+    labels = [_label_file(place) for place in (stack.place, *members)]
+    existing = next((file for file in labels if file.is_file()), labels[0])
+    return _Image(stack.place, stack.reference, existing)
+
+
+def _files(source: Path) -> list[Path]:
     """The images in a folder, with those in folders below it, or in a text file that lists them."""
     if source.is_dir():
         return [path for path in sorted(source.rglob("*")) if path.suffix.lower() in EXTENSIONS]
@@ -254,38 +278,3 @@ def _ids(images: Sequence[Path]) -> list[str]:
     """The stems; where one occurs twice, the whole path tells the images apart."""
     counts = Counter(image.stem for image in images)
     return [image.stem if counts[image.stem] == 1 else image.as_posix() for image in images]
-
-
-def _read_labels(file: Path) -> tuple[list[_Label], list[Problem]]:
-    """The objects in a label file and the lines that are none; both empty if there is no file."""
-    labels, problems = [], []
-    text = file.read_text("utf-8-sig", "replace") if file.is_file() else ""
-    for line, content in enumerate(text.splitlines(), start=1):
-        fields = content.split()
-        if not fields:
-            continue
-        try:
-            labels.append(_label(line, fields))
-        except ValueError as error:
-            problems.append(Problem(f"{file}:{line}", str(error), "dropped"))
-    return labels, problems
-
-
-def _label(line: int, fields: Sequence[str]) -> _Label:
-    """One line; ValueError if it is neither `class cx cy w h` nor `class` and a polygon."""
-    try:
-        number, *values = map(float, fields)
-    except ValueError as error:
-        raise ValueError(f"not numbers: {' '.join(fields)}") from error
-    if not number.is_integer() or number < 0:
-        raise ValueError(f"the class is not a whole number from 0: {fields[0]}")
-    if len(values) == 4:
-        centre_x, centre_y, width, height = values
-        return _Label(line, int(number), (centre_x, centre_y, width, height))
-    if len(values) < 6 or len(values) % 2:
-        wanted = "a box has 5 (class cx cy w h), a polygon 7, 9, 11 ..."
-        raise ValueError(f"{len(fields)} numbers, but {wanted}")
-    left, right = min(values[::2]), max(values[::2])
-    top, bottom = min(values[1::2]), max(values[1::2])
-    box = ((left + right) / 2, (top + bottom) / 2, right - left, bottom - top)
-    return _Label(line, int(number), box)
