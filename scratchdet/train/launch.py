@@ -107,7 +107,7 @@ def ends_first(error: BaseException, status: int) -> bool:
         if first and is_final(error):
             notes.set("status", str(status))
     except dist.DistError:  # the launcher is gone
-        return True
+        return os.environ["RANK"] == "0"
     return first
 
 
