@@ -1,30 +1,107 @@
 """Files that are either complete or not there."""
 
+import errno
 import os
+import re
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+LEFT_OVER = re.compile(r"\..+\.(\d+)\.part(\.\w+)?")  # names of `replacing`, with the process
+
+
+class DiskFull(OSError):
+    """Nothing more can be written there: the disk, the quota or the size of a file is used up."""
+
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, keep: Path | None = None) -> Iterator[Path]:
     """A temporary path to write to; it becomes `path` when the block ends without an error.
 
     Flushed to the disk before it is renamed, so that a crash at any moment leaves the old file or
-    the new one. After an error the old file is untouched and the temporary one is gone.
+    the new one. After an error the old file is untouched and the temporary one is gone. An OSError
+    names `path`; it is DiskFull where that is the reason. keep: what the old file is called
+    afterwards; a crash between the two renames leaves it there, and nothing at `path`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
-    try:
-        yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            if keep is not None and path.exists():
+                path.replace(keep)
+            temporary.replace(path)
+            _flush_names(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
     """Writes `path` as UTF-8, completely or not at all; escapes file names that are not Unicode."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Inside, an OSError of writing names `path`, and is DiskFull where that is the reason."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.strerror is None:
+            raise
+        kind = DiskFull if error.errno in FULL else OSError
+        raise kind(error.errno, error.strerror, str(path)) from error
+
+
+def check_writable(folder: Path) -> None:
+    """Raises OSError if no file can be written to `folder`, or where it will be made."""
+    existing = next(one for one in (folder, *folder.parents) if one.exists())
+    with writing(folder), tempfile.TemporaryFile(dir=existing) as probe:
+        probe.write(b"\0")
+        probe.flush()
+
+
+def remove_left_over(folder: Path) -> list[Path]:
+    """Removes, and returns, what killed processes were writing to `folder` with `replacing`.
+
+    Files of other processes that live are left alone. Not those with the number of this one, which
+    has not begun to write: in containers a process has the same number at every start.
+    """
+    removed = []
+    for path in sorted(folder.glob(".*.part*")):
+        name = LEFT_OVER.fullmatch(path.name)
+        if name and (int(name[1]) == os.getpid() or not _lives(int(name[1]))):
+            path.unlink(missing_ok=True)
+            removed.append(path)
+    return removed
+
+
+def _lives(process: int) -> bool:
+    if os.name != "posix":  # where asking would end it
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
+
+
+def _flush_names(folder: Path) -> None:
+    """Makes a rename in `folder` outlast a power cut, where the system can."""
+    if os.name != "posix":
+        return
+    names = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(names)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # of some network file systems
+            raise
+    finally:
+        os.close(names)

@@ -78,7 +78,7 @@ def test_it_is_on_the_disk_before_it_is_renamed(file, monkeypatch):
         Path, "replace", lambda path, to: (events.append("renamed"), rename(path, to))[1]
     )
     write_text(file, "new")
-    assert events == ["flushed", "renamed"]
+    assert events == ["flushed", "renamed", "flushed"]  # the file, then the names in the folder
 
 
 def test_the_temporary_file_keeps_the_ending(tmp_path):

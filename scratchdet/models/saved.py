@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from scratchdet.models.detector import ChannelOrder, Detector
 from scratchdet.models.zoo import create_model
 from scratchdet.ops.pixels import DTYPES
-from scratchdet.tensor_file import read_tensors, write_tensors
+from scratchdet.tensor_file import CHECKSUM, read_tensors, write_tensors
 
 FORMAT = "scratchdet 2"  # 1 had other names of Root-ResNet's weights, and another eps in the head
 FROM_SCRATCH = "trained from scratch: no external weights"
@@ -128,10 +128,11 @@ def _per_channel(what: str, metadata: Mapping[str, str], channels: int) -> Tenso
 
 
 def read_metadata(file: Path) -> dict[str, str]:
-    """What is written beside the weights: recipe, provenance, classes, commit."""
+    """What is written beside the weights: recipe, provenance, classes, commit; no checksum."""
     try:
         with safe_open(file, framework="pt") as stored:
             metadata = stored.metadata() or {}
+            metadata.pop(CHECKSUM, None)
     except SafetensorError as error:
         raise ValueError(f"{file} is not a safetensors file, or damaged: {str(error)!r}") from error
     if metadata.get("format") != FORMAT:

@@ -5,13 +5,11 @@ from pathlib import Path
 from typing import NamedTuple, cast
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from scratchdet.files import replacing
 from scratchdet.models.detector import ChannelOrder, Detector
 from scratchdet.models.saved import FORMAT, FROM_SCRATCH, load_weights
+from scratchdet.tensor_file import read_tensors, write_tensors
 from scratchdet.train.ema import AveragedWeights
 
 
@@ -26,12 +24,24 @@ class Progress(NamedTuple):
     """Spent on training and evaluation, over all runs of it."""
     scale: float = 0.0
     """Loss scale of fp16; 0 with the other precisions."""
+    growth: int = 0
+    """Steps since that scale last changed."""
     skipped: int = 0
     """Steps that fp16 left out, because their gradient overflowed."""
     data: str = ""
     """Fingerprint of the training data."""
     provenance: str = FROM_SCRATCH
     """Where the weights come from."""
+
+
+def checkpoint_of(run_dir: Path) -> Path:
+    """Where a run has its last checkpoint."""
+    return run_dir / "last" / "checkpoint.safetensors"
+
+
+def previous_of(run_dir: Path) -> Path:
+    """Where a run has the checkpoint before the last."""
+    return run_dir / "last" / "previous.safetensors"
 
 
 def save_checkpoint(
@@ -41,8 +51,12 @@ def save_checkpoint(
     detector: Detector,
     ema: AveragedWeights,
     optimiser: torch.optim.SGD,
+    keep: Path | None = None,
 ) -> None:
-    """Writes the training at `progress` to `path`, completely or not at all."""
+    """Writes the training at `progress` to `path`, completely or not at all.
+
+    keep: what the checkpoint that was there is called afterwards.
+    """
     tensors = {
         **{f"weights.{name}": value for name, value in detector.state_dict().items()},
         **{f"ema.{name}": value for name, value in ema.detector.state_dict().items()},
@@ -50,16 +64,12 @@ def save_checkpoint(
         "input.mean": detector.mean,
         "input.std": detector.std,
     }
-    with replacing(path) as temporary:
-        save_file(
-            {name: value.contiguous() for name, value in tensors.items()},
-            temporary,
-            metadata={
-                "format": FORMAT,
-                "progress": json.dumps(progress._asdict()),
-                "channel_order": detector.channel_order,
-            },
-        )
+    metadata = {
+        "format": FORMAT,
+        "progress": json.dumps(progress._asdict()),
+        "channel_order": detector.channel_order,
+    }
+    write_tensors(path, tensors, metadata=metadata, keep=keep)
 
 
 def load_checkpoint(
@@ -67,17 +77,13 @@ def load_checkpoint(
 ) -> Progress:
     """Puts the training saved at `path` into `detector`, `ema` and `optimiser`.
 
-    Raises ValueError if the file is damaged, of another version or of another network.
+    Raises DamagedFile, or ValueError if the file is of another version or of another network.
     """
+    tensors, metadata = read_tensors(path)
     try:
-        with safe_open(path, framework="pt", device=str(detector.device)) as stored:
-            metadata = stored.metadata() or {}
-            _check_kind(metadata)
-            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+        _check_kind(metadata)
         load_weights(detector, _part(tensors, "weights."))
         load_weights(ema.detector, _part(tensors, "ema."))
-    except SafetensorError as error:
-        raise ValueError(f"{path} cannot be resumed from: {str(error)!r}") from error
     except ValueError as error:
         raise ValueError(f"{path} cannot be resumed from: {error}") from error
     for one in (detector, ema.detector):

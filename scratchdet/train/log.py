@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,9 +13,9 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
-from torch.utils.tensorboard import SummaryWriter
 
-from scratchdet.files import write_text
+from scratchdet.files import write_text, writing
+from scratchdet.train.events import EventFile
 
 PLAIN_EVERY = 30.0  # seconds between lines where there is no terminal to draw on
 
@@ -34,6 +35,7 @@ class Log(Protocol):
     def advance(self, step: int) -> None: ...
     def record(self, step: int, figures: Mapping[str, float]) -> None: ...
     def evaluation(self, step: int, figures: Mapping[str, Any], *, best: bool) -> None: ...
+    def sync(self) -> None: ...
 
 
 class NoLog:
@@ -52,6 +54,9 @@ class NoLog:
         pass
 
     def evaluation(self, step: int, figures: Mapping[str, Any], *, best: bool) -> None:
+        pass
+
+    def sync(self) -> None:
         pass
 
 
@@ -74,10 +79,8 @@ class RunLog:
         self.printed = time.monotonic()
 
     def __enter__(self) -> "RunLog":
+        self.events = EventFile(self.path.parent / "tensorboard", start=self.start + 1)
         self.file = self.path.open("a", encoding="utf-8")
-        self.events = SummaryWriter(
-            str(self.path.parent / "tensorboard"), purge_step=self.start + 1 if self.start else None
-        )
         self.bar = Progress(
             TextColumn("step {task.completed}/{task.total}"),
             BarColumn(bar_width=30),
@@ -102,8 +105,11 @@ class RunLog:
         trace: TracebackType | None,
     ) -> None:
         self.display.stop()
-        self.events.close()
-        self.file.close()
+        try:
+            self.events.close()
+        finally:
+            with writing(self.path):
+                self.file.close()
 
     def advance(self, step: int) -> None:
         """Moves the bar; nothing is written."""
@@ -112,8 +118,7 @@ class RunLog:
     def record(self, step: int, figures: Mapping[str, float]) -> None:
         """A step of the training."""
         self._write({"step": step, **figures})
-        for name, value in figures.items():
-            self.events.add_scalar(f"train/{name}", value, step)
+        self.events.add(step, {f"train/{name}": value for name, value in figures.items()})
         line = (
             f"loss {figures['loss']:.2f} = class {figures['classification']:.2f} "
             f"+ box {figures['localisation']:.2f}  lr {figures['lr']:.4f}  "
@@ -132,7 +137,7 @@ class RunLog:
         ap50 = figures["ap50"]
         self.ap50 = ap50
         shown = "not defined: no objects" if ap50 is None else f"{ap50:.4f}"
-        self.events.add_scalar("val/ap50", math.nan if ap50 is None else ap50, step)
+        self.events.add(step, {"val/ap50": math.nan if ap50 is None else ap50})
         self.console.print(
             f"step {step}/{self.steps}  validation AP50 {shown}{'  (best so far)' if best else ''}",
             highlight=False,
@@ -143,5 +148,12 @@ class RunLog:
             key: None if isinstance(value, float) and not math.isfinite(value) else value
             for key, value in record.items()
         }
-        self.file.write(json.dumps(finite) + "\n")  # JSON has no NaN
-        self.file.flush()
+        with writing(self.path):
+            self.file.write(json.dumps(finite) + "\n")  # JSON has no NaN
+            self.file.flush()
+
+    def sync(self) -> None:
+        """Waits until all records are on the disk: a checkpoint must not outlive those before."""
+        with writing(self.path):
+            os.fsync(self.file.fileno())
+        self.events.sync()

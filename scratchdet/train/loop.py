@@ -11,7 +11,7 @@ from scratchdet.recipe import Recipe, differing
 from scratchdet.recipe_toml import save_recipe
 from scratchdet.terminal import say
 from scratchdet.train.batches import batches_from, samples_from
-from scratchdet.train.checkpoint import Progress, save_checkpoint
+from scratchdet.train.checkpoint import Progress, checkpoint_of
 from scratchdet.train.device import describe_device, prefer_speed, use_threads
 from scratchdet.train.distributed import (
     Ranks,
@@ -25,7 +25,7 @@ from scratchdet.train.distributed import (
 from scratchdet.train.finite import FiniteWatch, NonFiniteLoss
 from scratchdet.train.fit import fit_batch
 from scratchdet.train.interrupt import catching_interrupts
-from scratchdet.train.launch import is_begun, note_begun
+from scratchdet.train.launch import is_begun
 from scratchdet.train.log import NoLog, RunLog
 from scratchdet.train.optim import set_learning_rate
 from scratchdet.train.parent import (
@@ -39,7 +39,16 @@ from scratchdet.train.parent import (
 from scratchdet.train.prepare import Prepared, fingerprint, prepare, write_problems
 from scratchdet.train.profile import StepClock
 from scratchdet.train.resolve import check_names, resolve, resolve_norms
-from scratchdet.train.results import finish, keep_model, step_figures, validate
+from scratchdet.train.results import finish, keep_model, save, step_figures, validate
+from scratchdet.train.resuming import (
+    as_begun,
+    changes,
+    has_begun,
+    is_finished,
+    keep_recipe,
+    saying_how_to_go_on,
+    take,
+)
 from scratchdet.train.setup import (
     Training,
     build,
@@ -72,8 +81,9 @@ def train(
 
     `recipe.toml` (complete), `data_problems.txt`, `log.jsonl`, `tensorboard/`, `metrics.json`,
     `last/checkpoint.safetensors` (to resume from), `last/model.safetensors`, and with a validation
-    split `best/model.safetensors`; if fine-tuned, `init.json` (which class is from which). Models
-    hold the averaged weights where the recipe averages.
+    split `best/model.safetensors`; if asked for, `steps/STEP.safetensors`; if fine-tuned,
+    `init.json` (which class is from which). Models hold the averaged weights where the recipe
+    averages.
 
     data: replaces `recipe.data.path`. resume: go on from the last checkpoint in `run_dir`, as if
     the run had never stopped. profile: print where the time of a step goes. Started by `torchrun`,
@@ -88,7 +98,9 @@ def train(
     if data is not None:
         recipe = differing(recipe, data={"path": str(Path(data).resolve())})
     check_names(recipe)  # before the parent's network is compared with a misspelt one
-    begun = resume and _checkpoint(run_dir).exists()
+    begun = resume and has_begun(run_dir)
+    if begun:
+        recipe = as_begun(recipe, run_dir)
     parent = read_parent(recipe.model.init) if recipe.model.init and not begun else None
     if parent is not None:
         recipe = differing(recipe, model=norms_of(recipe.model, parent))
@@ -103,8 +115,12 @@ def train(
     for line in lines:
         say(console, line)
 
-    with joined(ranks):
-        from_first(ranks, lambda: _take(run_dir, resume=resume))
+    with joined(ranks), saying_how_to_go_on(run_dir):
+        for line in from_first(ranks, lambda: take(run_dir, recipe, resume=resume)):
+            say(console, line)
+        if begun and from_first(ranks, lambda: is_finished(run_dir, recipe.schedule.steps)):
+            say(console, f"{run_dir} is finished: nothing is left to do (--steps N goes on)")
+            return run_dir
         decoders = threads * ranks.local_size  # the other ranks wait meanwhile
         prepared = from_first(
             ranks, lambda: prepare(recipe.data, threads=decoders, console=console)
@@ -125,7 +141,7 @@ def train(
         progress = Progress(data=fingerprint(prepared.train))
         if begun:
             progress = restore(
-                _checkpoint(run_dir), training, progress, steps=recipe.schedule.steps
+                checkpoint_of(run_dir), training, progress, steps=recipe.schedule.steps
             )
             say(console, f"resumed at step {progress.step}")
         elif parent is not None:
@@ -136,6 +152,8 @@ def train(
             if ranks.first:
                 write_taken(taken, parent, run_dir / "init.json")
         if ranks.first:  # only now: a run that cannot be resumed keeps what it was
+            if begun and changes(run_dir, recipe):
+                keep_recipe(run_dir, progress.step)
             save_recipe(recipe, run_dir / "recipe.toml")
             write_problems(prepared.problems, run_dir / "data_problems.txt")
         clock = StepClock(device, on=profile)
@@ -204,8 +222,13 @@ def _run(
                 bad.tell(ranks, run_dir=run_dir, console=console)
                 figures = step_figures(losses, lr, gradient_norm, speed, skipped=progress.skipped)
                 log.record(done, figures | bad.figures())
-            if to_evaluate or to_save:
+            to_keep = schedule.keep_every > 0 and done % schedule.keep_every == 0
+            if to_evaluate or to_save or to_keep:
                 average_statistics(detector, ema.detector)
+            if to_keep:
+                kept = run_dir / "steps" / f"{done}.safetensors"
+                keep = partial(keep_model, ema.detector, kept, recipe=recipe, progress=progress)
+                from_first(ranks, keep)
             if to_evaluate and prepared.val is not None:
                 progress = validate(
                     recipe,
@@ -219,7 +242,8 @@ def _run(
                 progress = progress._replace(seconds=time.monotonic() - began)
                 since, logged = time.monotonic(), done
             if to_save:
-                from_first(ranks, partial(_save, recipe, training, progress, run_dir))
+                from_first(ranks, log.sync)
+                from_first(ranks, partial(save, recipe, training, progress, run_dir))
             # Asking the other ranks takes time: only where they meet anyway.
             stop = asked_to_stop() if ranks.size == 1 else to_log and any_of(asked_to_stop())
             if stop and done < schedule.steps:
@@ -227,8 +251,12 @@ def _run(
                     skipped=progress.skipped + _skipped(watch, training, ranks)
                 )
                 average_statistics(detector, ema.detector)
-                from_first(ranks, partial(_save, recipe, training, progress, run_dir))
-                raise Interrupted(f"stopped and saved after step {done} of {schedule.steps}")
+                from_first(ranks, log.sync)
+                from_first(ranks, partial(save, recipe, training, progress, run_dir))
+                raise Interrupted(
+                    f"stopped and saved after step {done} of {schedule.steps}; "
+                    f"scratchdet train --resume {run_dir} goes on"
+                )
     return progress
 
 
@@ -236,28 +264,6 @@ def _skipped(watch: FiniteWatch, training: Training, ranks: Ranks) -> int:
     """How many of the steps since the last look fp16 left out; NonFiniteLoss if that is no cure."""
     scale = training.scaler.get_scale() if training.scaler.is_enabled() else None
     return agreed(ranks, lambda: watch.check(scale=scale))
-
-
-def _take(run_dir: Path, *, resume: bool) -> None:
-    """Makes `run_dir` that of this launch; FileExistsError if it holds a run of another."""
-    if not resume and any((run_dir / name).exists() for name in ("last", "best", "log.jsonl")):
-        raise FileExistsError(f"{run_dir} already holds a run: resume it, or choose another name")
-    note_begun(run_dir)
-
-
-def _checkpoint(run_dir: Path) -> Path:
-    return run_dir / "last" / "checkpoint.safetensors"
-
-
-def _save(recipe: Recipe, training: Training, progress: Progress, run_dir: Path) -> None:
-    """The checkpoint to resume from, and the model as it is now."""
-    detector, _, ema, optimiser, scaler = training
-    scale = scaler.get_scale() if scaler.is_enabled() else 0.0
-    path = _checkpoint(run_dir)
-    save_checkpoint(
-        path, progress._replace(scale=scale), detector=detector, ema=ema, optimiser=optimiser
-    )
-    keep_model(ema.detector, path.with_name("model.safetensors"), recipe=recipe, progress=progress)
 
 
 def _due(done: int, every: int, steps: int) -> bool:

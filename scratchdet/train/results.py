@@ -26,7 +26,7 @@ from scratchdet.recipe import Recipe
 from scratchdet.recipe_toml import to_toml
 from scratchdet.structures import DetectionData
 from scratchdet.terminal import say
-from scratchdet.train.checkpoint import Progress
+from scratchdet.train.checkpoint import Progress, checkpoint_of, previous_of, save_checkpoint
 from scratchdet.train.device import describe_device
 from scratchdet.train.distributed import (
     Ranks,
@@ -38,6 +38,7 @@ from scratchdet.train.distributed import (
 )
 from scratchdet.train.log import Log, read_log
 from scratchdet.train.prepare import Prepared
+from scratchdet.train.setup import Training
 from scratchdet.version import describe_code
 
 SHEET_IMAGES = 16
@@ -116,6 +117,27 @@ def keep_model(detector: Detector, path: Path, *, recipe: Recipe, progress: Prog
     save_model(detector, path, provenance=progress.provenance, about=about)
 
 
+def save(recipe: Recipe, training: Training, progress: Progress, run_dir: Path) -> None:
+    """Writes the model as it is now, and the checkpoint to resume from.
+
+    In this order: after the checkpoint of the last step no model would be written any more.
+    """
+    detector, _, ema, optimiser, scaler = training
+    if scaler.is_enabled():
+        state = scaler.state_dict()
+        progress = progress._replace(scale=state["scale"], growth=state["_growth_tracker"])
+    path = run_dir / "last" / "model.safetensors"
+    keep_model(ema.detector, path, recipe=recipe, progress=progress)
+    save_checkpoint(
+        checkpoint_of(run_dir),
+        progress,
+        detector=detector,
+        ema=ema,
+        optimiser=optimiser,
+        keep=previous_of(run_dir),
+    )
+
+
 def finish(
     recipe: Recipe,
     prepared: Prepared,
@@ -158,8 +180,9 @@ def finish(
         "precision": recipe.run.precision,
         "commit": describe_code(),
     }
-    write_text(run_dir / "metrics.json", json.dumps(figures, indent=2) + "\n")
     plot_training(read_log(run_dir / "log.jsonl"), run_dir / "training.png")
+    # Last: it says that the run is finished.
+    write_text(run_dir / "metrics.json", json.dumps(figures, indent=2) + "\n")
 
 
 def show_metrics(console: Console, metrics: Metrics, *, what: str) -> None:

@@ -2,13 +2,13 @@
 
 import json
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from scratchdet.models import saved
 from scratchdet.models.saved import (
     FORMAT,
     find_model,
@@ -151,11 +151,11 @@ def test_a_network_that_cannot_be_rebuilt_is_not_saved(tmp_path):
 def test_a_failure_leaves_the_old_file(model, monkeypatch):
     before = model.read_bytes()
 
-    def failing(tensors, path, metadata):
-        path.write_bytes(b"half")
+    def failing(path, data):
+        path.write_text("half")
         raise OSError("disk full")
 
-    monkeypatch.setattr(saved, "save_file", failing)
+    monkeypatch.setattr(Path, "write_bytes", failing)
     with pytest.raises(OSError, match="disk full"):
         save_model(trained(), model)
     assert model.read_bytes() == before

@@ -1,11 +1,16 @@
 """A checkpoint gives back, bit for bit, what was saved, or says why it cannot."""
 
+import errno
+from pathlib import Path
+
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from scratchdet.files import DiskFull
 from scratchdet.models.saved import FORMAT, save_model
 from scratchdet.models.zoo import create_model
+from scratchdet.tensor_file import DamagedFile
 from scratchdet.train.checkpoint import Progress, load_checkpoint, save_checkpoint
 from scratchdet.train.ema import AveragedWeights
 from scratchdet.train.optim import make_sgd
@@ -77,7 +82,7 @@ def test_a_training_without_a_step_has_no_momentum_and_can_be_saved(tmp_path):
 def test_a_damaged_file_is_named(saved, tmp_path):
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(saved.read_bytes()[:-1000])
-    with pytest.raises(ValueError, match=r"broken\.safetensors cannot be resumed from"):
+    with pytest.raises(DamagedFile, match=r"broken\.safetensors is damaged"):
         load_checkpoint(broken, **parts(seed=1))
 
 
@@ -110,12 +115,12 @@ def test_saving_that_fails_leaves_the_old_checkpoint(trained, tmp_path, monkeypa
     save_checkpoint(path, PROGRESS, **trained)
     before = path.read_bytes()
 
-    def fail(tensors, file, metadata):
-        file.write_bytes(b"half of it")
-        raise OSError("no space left on device")
+    def fail(path, data):
+        path.write_text("half of it")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("scratchdet.train.checkpoint.save_file", fail)
-    with pytest.raises(OSError, match="no space"):
+    monkeypatch.setattr(Path, "write_bytes", fail)
+    with pytest.raises(DiskFull, match=r"No space left on device: '.*/checkpoint\.safetensors'"):
         save_checkpoint(path, PROGRESS._replace(step=8), **trained)
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["checkpoint.safetensors"]
