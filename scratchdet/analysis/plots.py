@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import cv2
 import numpy as np
 
+from scratchdet.analysis.picture import as_picture
 from scratchdet.files import replacing
 from scratchdet.structures import DataError
 
@@ -58,7 +59,7 @@ def draw_detections(
 ) -> np.ndarray:
     """RGB copy of `image` (H, W[, C]) with boxes (K, 4) and tags `class 0.97`, best on top.
 
-    Line width and letters follow the image size; tags are moved to stay inside.
+    An image that is not RGB is shown `as_picture`. Line width and letters follow the image size; tags are moved to stay inside.
     """
     order = np.argsort(np.asarray(scores), kind="stable")
     boxes, scores, labels = (np.asarray(column)[order] for column in (boxes, scores, labels))
@@ -67,7 +68,7 @@ def draw_detections(
         f"{classes[int(label)]} {score:.2f}" for label, score in zip(labels, scores, strict=True)
     ]
     # All boxes before the first tag: no line runs through a text.
-    return _with_tags(_with_boxes(_rgb(image), boxes, colours), boxes, tags, colours)
+    return _with_tags(_with_boxes(as_picture(image), boxes, colours), boxes, tags, colours)
 
 
 def contact_sheet(
@@ -109,22 +110,9 @@ def contact_sheet(
     return sheet
 
 
-def _rgb(image: np.ndarray) -> np.ndarray:
-    """RGB uint8 copy: grey for one or two channels, else the first three; other types stretched."""
-    channels = image[..., None] if image.ndim == 2 else image
-    if channels.ndim != 3 or 0 in channels.shape:
-        raise DataError(f"cannot draw on an image of shape {image.shape}; give (H, W) or (H, W, C)")
-    picks = [0, 1, 2] if channels.shape[2] >= 3 else [0, 0, 0]
-    picture = channels[..., picks]
-    if picture.dtype != np.uint8:
-        low, high = float(picture.min()), float(picture.max())
-        picture = np.rint((picture - low) * (255.0 / max(high - low, 1e-12))).astype(np.uint8)
-    return np.ascontiguousarray(picture)
-
-
 def _fitted(image: np.ndarray, cell: int) -> tuple[np.ndarray, np.ndarray]:
     """RGB copy scaled to `cell` pixels on its longer side, and the factors (4,) for its boxes."""
-    picture = _rgb(image)
+    picture = as_picture(image)
     height, width = picture.shape[:2]
     ratio = cell / max(height, width)
     size = (max(1, round(width * ratio)), max(1, round(height * ratio)))
