@@ -13,12 +13,13 @@ import tyro
 from rich.console import Console
 from tyro.conf import Positional
 
+from scratchdet.cli_arguments import description
 from scratchdet.cli_download import download
 from scratchdet.cli_import import import_caffe
 from scratchdet.cli_models import models
 from scratchdet.cli_pack import pack
 from scratchdet.cli_recipes import recipes
-from scratchdet.cli_train import RUNS, description, say_what_is_where, train
+from scratchdet.cli_train import RUNS, say_what_is_where, train
 from scratchdet.recipe import differing
 from scratchdet.recipe_toml import from_toml
 from scratchdet.recipes import load_recipe
@@ -62,9 +63,7 @@ def evaluate(
     detector = load_model(model).to(choose_device(device))
     data = data.resolve()  # as the recipe of a run has it, so that paths can be compared
     chosen = split or run.default_split(data)
-    images = run.read_known(
-        data, split=chosen, classes=detector.classes, channels=detector.in_channels
-    )
+    images = run.read_known(data, split=chosen, detector=detector)
     for line in shortened(images.problems):
         say(console, line)
     recipe = from_toml(
@@ -107,6 +106,9 @@ def detect(
       scratchdet detect runs/NAME photo.jpg
       scratchdet detect runs/NAME folder/of/images --out found --min-score 0.5
 
+    A detector of images of several files (--data.files) finds them in the folder by their names;
+    one of the files stands for the image, which is called by all of them, joined by "|".
+
     Args:
         model: The folder of a run (its best model), or a model file.
         images: An image, or a folder of images (searched with its sub-folders).
@@ -114,17 +116,20 @@ def detect(
         min_score: Draw and list detections from this score on.
         device: auto, cpu, cuda.
     """
-    from scratchdet.detecting import detect_files, find_images
+    from scratchdet.detecting import detect_files, find_images, find_stacks
     from scratchdet.models.saved import load_model
     from scratchdet.train.device import choose_device
 
     console = Console()
-    files = find_images(images, leave_out=out)
+    files: Sequence[Path] = find_images(images, leave_out=out)
     detector = load_model(model).to(choose_device(device))
+    left_over: dict[Path, str] = {}
+    if detector.files:
+        files, left_over = find_stacks(files, detector.files)
     with progress_bar(console, "detecting") as report:
         summary = detect_files(detector, files, out=out, min_score=min_score, progress=report)
-    for unreadable in summary.unreadable:
-        say(console, unreadable)
+    for line in (*summary.unreadable, *(f"{file}: {why}" for file, why in left_over.items())):
+        say(console, line)
     say(console, f"{summary.objects} objects in {summary.images} images: {out}")
     return NO if summary.unreadable else 0
 

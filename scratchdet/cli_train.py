@@ -1,6 +1,5 @@
 """`scratchdet train`: what to train on, and which recipe, with the command line on top of it."""
 
-import inspect
 import itertools
 import os
 from collections.abc import Callable, Sequence
@@ -13,12 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 from rich.console import Console
-from tyro.constructors import (
-    ConstructorRegistry,
-    PrimitiveConstructorSpec,
-    PrimitiveTypeInfo,
-)
 
+from scratchdet.cli_arguments import choices_registry, description, in_full
 from scratchdet.recipe import Recipe, RecipeError, differing
 from scratchdet.recipe_toml import from_toml
 from scratchdet.recipes import choose_recipe, load_recipe
@@ -29,21 +24,6 @@ if TYPE_CHECKING:
     from scratchdet.train.distributed import Ranks
 
 RUNS = Path("runs")
-
-SHORT = {  # flags people reach for first, and the settings of the recipe that they mean
-    "--model": "--model.name",
-    "--init": "--model.init",
-    "--split": "--data.split",
-    "--val-split": "--data.val-split",
-    "--test-split": "--data.test-split",
-    "--on-bad-box": "--data.on-bad-box",
-    "--batch": "--data.batch",
-    "--cache": "--data.cache",
-    "--steps": "--schedule.steps",
-    "--lr": "--optim.lr",
-    "--seed": "--run.seed",
-    "--device": "--run.device",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,20 +63,22 @@ class TrainCommand:
     """Processes on this machine, one for each GPU, that share every batch (docs/training.md)."""
     max_restarts: int = 0
     """How often the run goes on from its last checkpoint after a process was killed or crashed."""
+    profile: bool = False
+    """Show where the time of a step goes, when the run ends (docs/training.md)."""
     settings: Annotated[Recipe, tyro.conf.arg(name="")] = field(default_factory=Recipe)
     """Single values of the recipe."""
 
 
 def train(arguments: Sequence[str]) -> int:
     """Train a detector from scratch on your own data."""
-    arguments = [_in_full(argument) for argument in arguments]
+    arguments = in_full(arguments)
     parse = partial(
         tyro.cli,
         TrainCommand,
         prog="scratchdet train",
         description=description(TrainCommand),
         args=arguments,
-        registry=_registry(),
+        registry=choices_registry(),
     )
     command = _only_first(parse)
     if bool(command.data) == bool(command.resume):
@@ -137,14 +119,15 @@ def _train(command: TrainCommand, ranks: "Ranks", console: Console) -> None:
             f"--devices {command.devices} starts processes of its own, and torchrun has started "
             f"{ranks.local_size} already: leave it out"
         )
+    begin = partial(run_training, command.settings, profile=command.profile, console=console)
     if command.resume:
         run_dir = Path(command.resume)
-        run_training(command.settings, run_dir=run_dir, resume=True, console=console)
+        begin(run_dir=run_dir, resume=True)
     else:
         name = command.name or Path(command.data).resolve().stem
         run_dir = from_first(ranks, lambda: run_of_launch(partial(_free_run, name)))
         say(console, f"run: {run_dir}")
-        run_training(command.settings, data=command.data, run_dir=run_dir, console=console)
+        begin(data=command.data, run_dir=run_dir)
     say_what_is_where(run_dir, console, data=command.data or command.settings.data.path)
 
 
@@ -170,42 +153,6 @@ def _only_first(parse: Callable[[], TrainCommand]) -> TrainCommand:
         redirect_stderr(nowhere),
     ):
         return parse()
-
-
-def description(command: Callable[..., object]) -> str:
-    """What `--help` says: the docstring as it stands, examples and all, up to its arguments."""
-    return inspect.cleandoc(command.__doc__ or "").split("\n\nArgs:")[0]
-
-
-def _in_full(argument: str) -> str:
-    """The argument with a flag of SHORT written in full, also in the form --flag=value."""
-    flag, equals, value = argument.partition("=")
-    return SHORT.get(flag, flag) + equals + value
-
-
-def _registry() -> ConstructorRegistry:
-    """How the command line says a dict: `--model.choices variant=caffe stem=root`; none: empty."""
-    registry = ConstructorRegistry()
-
-    @registry.primitive_rule
-    def choices(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[dict[str, str]] | None:
-        if info.type != dict[str, str]:
-            return None
-        return PrimitiveConstructorSpec(
-            nargs="*",
-            metavar="[CHOICE=VALUE ...]",
-            instance_from_str=_as_dict,
-            is_instance=lambda value: isinstance(value, dict),
-            str_from_instance=lambda value: [f"{one}={other}" for one, other in value.items()],
-        )
-
-    return registry
-
-
-def _as_dict(given: list[str]) -> dict[str, str]:
-    if wrong := [one for one in given if "=" not in one]:
-        raise ValueError(f"{wrong[0]} is not CHOICE=VALUE (if it is the data, put it first)")
-    return {choice: value for choice, _, value in (one.partition("=") for one in given)}
 
 
 def _base_recipe(command: TrainCommand, console: Console) -> Recipe:

@@ -142,3 +142,28 @@ def test_a_given_learning_rate_is_not_scaled(here, data, asked_for):
     call(data, "--recipe", "mine.toml", "--lr=0.01", "--optim.reference-batch", "64")
     optims = [(recipe.optim.lr, recipe.optim.reference_batch) for recipe in asked_for]
     assert optims == [(0.05, 128), (0.01, 0), (0.01, 64)]
+
+
+def test_choices_given_twice_are_refused(data, asked_for, capsys):
+    flags = ["--model", "ssd300_resnet18", "--model.choices", "stem=root", "--model.choices", "a=b"]
+    assert call(data, *flags) == 2
+    assert "give --model.choices once" in capsys.readouterr().err
+    assert asked_for == []
+
+
+@pytest.mark.parametrize("flags", [["--batch", "auto"], ["--batch=auto"], ["--data.batch", "0"]])
+def test_a_batch_may_be_as_large_as_fits(data, asked_for, flags):
+    call(data, "--recipe", "nano", *flags)
+    assert [recipe.data.batch for recipe in asked_for] == [0]
+
+
+def test_a_batch_that_fits_is_trained_with_and_profiled(data, here, capsys):
+    flags = ["--recipe", "nano", "--batch", "auto", "--model.input-size", "64", "64"]
+    settings = ["--steps", "2", "--data.workers", "0", "--run.threads", "1"]
+    assert call(data, *flags, *settings, "--profile") == 0
+    said = capsys.readouterr().out
+    assert "batch auto: 16 images a step, as many as the recipe is for" in said
+    assert "norm: BatchNorm over 16 images (16 a step)" in said
+    for part in ("data", "forward", "loss", "backward", "optimiser"):
+        assert f"│ {part} " in said
+    assert "batch = 16" in (here / "runs/voc/recipe.toml").read_text()

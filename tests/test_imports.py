@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "scratchdet"
 EVERYTHING = {path.stem if path.suffix else path.name for path in PACKAGE.iterdir()}
 COMMAND_LINE = {
     "cli",
+    "cli_arguments",
     "cli_download",
     "cli_import",
     "cli_launch",
@@ -36,6 +37,7 @@ ALLOWED = {
     "analysis": {"structures", "models", "data", "files", "recipe", "recipes"},
     "detecting": {"structures", "models", "data", "files", "analysis"},
     "train": EVERYTHING - COMMAND_LINE - {"__init__"},
+    "cli_arguments": set(),
     "cli_download": {"data", "terminal"},
     "cli_import": {"models", "data", "terminal"},
     "cli_launch": {"train"},
