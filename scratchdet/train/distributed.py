@@ -125,7 +125,7 @@ def from_first(ranks: Ranks, make: Callable[[], Value]) -> Value:
 def agreed(ranks: Ranks, do: Callable[[], Value]) -> Value:
     """What `do()` gives here; an error of any rank is raised on all, and so they stay together.
 
-    Of several errors it is that of the lowest rank.
+    Of several it is that of the lowest rank, or of one whose error does not follow from another's.
     """
     value: Any = None
     failed: Exception | None = None
@@ -137,8 +137,8 @@ def agreed(ranks: Ranks, do: Callable[[], Value]) -> Value:
         if failed is not None:
             raise failed
         return cast(Value, value)
-    first = next(error for error in gathered(ranks, failed) if error is not None)
-    raise failed if failed is not None and str(failed) == str(first) else first
+    errors = [error for error in gathered(ranks, failed) if error is not None]
+    raise min(errors, key=lambda error: getattr(error, "follows", False))
 
 
 def gathered(ranks: Ranks, value: Value) -> list[Value]:

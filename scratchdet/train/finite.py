@@ -15,6 +15,9 @@ LEAST_SCALE = 1.0  # of fp16: when the loss overflows unscaled, no scale helps
 class NonFiniteLoss(RuntimeError):
     """The loss is NaN or infinite; the message has the step, the terms and the images."""
 
+    follows = False
+    """Whether the loss of these images is finite, and the gradient is not: due to other ranks."""
+
 
 class _Step(NamedTuple):
     step: int
@@ -62,7 +65,10 @@ class FiniteWatch:
             return 0
         if scale is not None and scale >= LEAST_SCALE:
             return finite.count(False)
-        raise NonFiniteLoss(self._explain(recent[finite.index(False)], scaled=scale is not None))
+        bad = recent[finite.index(False)]
+        error = NonFiniteLoss(self._explain(bad, scaled=scale is not None))
+        error.follows = bool(torch.isfinite(bad.losses.total))
+        raise error
 
     def _explain(self, bad: _Step, *, scaled: bool) -> str:
         images = "\n  ".join(self.data.paths[index] for _, index in bad.keys)
