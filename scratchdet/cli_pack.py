@@ -16,6 +16,7 @@ def pack(
     out: Positional[Path | None] = None,
     /,
     split: str = "",
+    files: str = "",
     resize_short: int = 0,
     quality: int = 0,
     verify: bool = False,
@@ -35,6 +36,7 @@ def pack(
         data: A data set in any format; with --verify a pack.
         out: The pack to write: NAME.lmdb.
         split: Only these, joined with +; default: all, and the pack remembers each.
+        files: Several files that are one image: "{stem}_a.png,{stem}_b.png", as --data.files.
         resize_short: Images with a longer shorter side are resized to this one, in pixels.
         quality: Of JPEG, 1 to 100; every JPEG is encoded anew. Default: only resized ones, at 90.
         verify: Check every value of a pack against its checksum; exit status 1 if one is damaged.
@@ -69,6 +71,7 @@ def pack(
             data,
             out,
             split=split or None,
+            files=files,
             shrink=Shrink(resize_short, quality) if resize_short or quality else None,
             threads=len(os.sched_getaffinity(0)),
             progress=report,

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from itertools import chain, pairwise
+from collections.abc import Callable, Sequence
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from scratchdet.data.assemble import Found, OnBadBox, assemble
-from scratchdet.data.coco_json import box, keys, load, looks_like_coco, size, texts
+from scratchdet.data.coco_json import (
+    boxes,
+    collector_paused,
+    keys,
+    load,
+    looks_like_coco,
+    size,
+    texts,
+)
 from scratchdet.data.images import image_size
 from scratchdet.data.split import chosen_splits
+from scratchdet.data.stacks import find_stack
 from scratchdet.structures import DataError, DetectionData, Problem
 
 LAYOUT = (
@@ -55,21 +65,26 @@ def read(
     split: str | None = None,
     on_bad_box: OnBadBox = "drop",
     classes: Sequence[str] | None = None,
+    files: str = "",
 ) -> DetectionData:
     """One JSON file, or those of a folder; labels in order of the category ids.
 
     A file name that leads out of the folder of the images is a problem, as is a `bbox` that is not
     four numbers; ids and sizes that make no sense are a DataError, as nothing fits together then.
     The images may be absent altogether (boxes alone are enough to evaluate with); where there are
-    some, those missing are problems. Ids are the image ids.
+    some, those missing are problems. Ids are the image ids. files: the pattern of the names of
+    images of several files, see `stacks`; a file_name is the stem, or one of the files.
     """
     path = Path(path)
-    files = _files(path)
-    if not files:
+    found = _files(path)
+    if not found:
         raise DataError(f"{path}: no COCO data here; looked for {LAYOUT}")
-    chosen = chosen_splits(split, list_splits(path), path) or list(files)
+    chosen = chosen_splits(split, list_splits(path), path) or list(found)
     root = path if path.is_dir() else path.parent
-    parts = {name: _read_file(files[name], root=root, split=name) for name in chosen}
+    with collector_paused():
+        parts = {
+            name: _read_file(found[name], root=root, split=name, files=files) for name in chosen
+        }
     return assemble(parts, classes=classes, on_bad_box=on_bad_box)
 
 
@@ -91,17 +106,18 @@ def _split_name(file: Path) -> str:
     return file.parent.name if file.name == ROBOFLOW else file.stem.removeprefix(PREFIX)
 
 
-def _read_file(path: Path, *, root: Path, split: str) -> Found:
+def _read_file(path: Path, *, root: Path, split: str, files: str) -> Found:
     content = load(path)
     annotations = content.get("annotations", [])
-    images = _usable_images(content["images"], path, _image_folders(path, root, split))
+    folders = _image_folders(path, root, split)
+    images = _usable_images(content["images"], path, folders=folders, pattern=files)
     place = f"{path}: category"
     listed = content["categories"]
     categories = dict(zip(keys(listed, "id", place), texts(listed, "name", place), strict=True))
     if len(categories) < len(listed):
         raise DataError(f"{path}: two categories have the same id; ids must be unique")
     names = dict.fromkeys(categories[key] for key in sorted(categories))
-    boxes = np.fromiter(chain.from_iterable(map(box, annotations)), np.float64).reshape(-1, 4)
+    written = boxes(annotations)
     image_ids = keys(annotations, "image_id", f"{path}: annotation id")
     category_ids = keys(annotations, "category_id", f"{path}: annotation id")
     known = np.array([image_id in images.positions for image_id in image_ids], bool)
@@ -119,8 +135,8 @@ def _read_file(path: Path, *, root: Path, split: str) -> Found:
         paths=images.paths,
         sizes=np.array(images.sizes, np.int32).reshape(-1, 2),
         images=position[rows],
-        boxes=np.hstack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]])[rows],
-        written=boxes[rows],
+        boxes=np.hstack([written[:, :2], written[:, :2] + written[:, 2:]])[rows],
+        written=written[rows],
         names=list(label),
         labels=np.array([label[name] for name in used], np.int64)[rows],
         ignore=np.array([bool(item.get("iscrowd")) for item in annotations], bool)[rows],
@@ -161,7 +177,7 @@ def _image_folders(path: Path, root: Path, split: str) -> list[Path]:
 
 
 def _usable_images(
-    entries: Sequence[dict[str, Any]], path: Path, folders: Sequence[Path]
+    entries: Sequence[dict[str, Any]], path: Path, *, folders: Sequence[Path], pattern: str
 ) -> _Images:
     """The images that are there, with their sizes; all of them if none is there."""
     ids = keys(entries, "id", f"{path}: image")
@@ -170,7 +186,8 @@ def _usable_images(
         raise DataError(f"{path}: image id {twice} is there more than once; ids must be unique")
     names = texts(entries, "file_name", f"{path}: image")
     written = [size(entry, f"{path}: image") for entry in entries]
-    found = [None if _leads_out(name) else _find(name, folders) for name in names]
+    find = _stack_finder(folders, pattern) if pattern else _finder(list(map(str, folders)))
+    found = [None if _leads_out(name) else find(name) for name in names]
     absent = not any(found)
     usable, paths, sizes, problems = [], [], [], []
     for key, name, annotated, file in zip(ids, names, written, found, strict=True):
@@ -179,8 +196,7 @@ def _usable_images(
             if _leads_out(name):
                 raise DataError(f"{place}: file_name leads out of the folder of images: {name}")
             if file is None and not absent:
-                looked = ", ".join(map(str, folders))
-                raise DataError(f"{place}: there is no file {name}; looked in {looked}")
+                raise DataError(f"{place}: {_not_found(name, folders, pattern)}")
             file = file or str(folders[0] / name)
             sizes.append(annotated or image_size(file))
         except DataError as error:
@@ -195,12 +211,49 @@ def _usable_images(
     return _Images(positions, paths, sizes, tuple(problems), (note,) if ids and absent else ())
 
 
+def _not_found(name: str, folders: Sequence[Path], pattern: str) -> str:
+    if pattern:
+        stacks = (find_stack(folder, name, pattern) for folder in folders)
+        name = ", ".join(min(stacks, key=lambda stack: len(stack.missing)).missing)
+    return f"there is no file {name}; looked in {', '.join(map(str, folders))}"
+
+
+def _stack_finder(folders: Sequence[Path], pattern: str) -> Callable[[str], str | None]:
+    """As `_finder`, for images of several files."""
+
+    def find(name: str) -> str | None:
+        stacks = (find_stack(folder, name, pattern) for folder in folders)
+        return next((stack.reference for stack in stacks if not stack.missing), None)
+
+    return find
+
+
 def _leads_out(name: str) -> bool:
     """Whether a file name is more than one of the data set's: another's file may say anything."""
     return os.path.isabs(name) or ".." in name.split("/")
 
 
-def _find(name: str, folders: Sequence[Path]) -> str | None:
-    # Strings, not Paths: COCO has 118,000 images.
-    candidates = (os.path.join(folder, name) for folder in folders)
-    return next((file for file in candidates if os.path.isfile(file)), None)
+def _finder(folders: Sequence[str]) -> Callable[[str], str | None]:
+    """A function from a file name to its file, in the first of `folders` that has it.
+
+    Each folder is listed once: a look at each of 118,000 files takes minutes on a network drive.
+    """
+
+    @cache
+    def listed(folder: str) -> frozenset[str]:
+        try:
+            with os.scandir(folder) as entries:
+                return frozenset(entry.name for entry in entries if entry.is_file())
+        except OSError:
+            return frozenset()
+
+    def find(name: str) -> str | None:
+        inner, last = os.path.split(name)
+        for folder in folders:
+            if last in listed(os.path.join(folder, inner)):
+                return os.path.join(folder, name)
+        # Not under this very name: a file system may not tell A from a.
+        candidates = (os.path.join(folder, name) for folder in folders)
+        return next((file for file in candidates if os.path.isfile(file)), None)
+
+    return find

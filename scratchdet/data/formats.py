@@ -63,14 +63,16 @@ def read_data(
     format: str | None = None,
     on_bad_box: OnBadBox = "drop",
     classes: Sequence[str] | None = None,
+    files: str = "",
 ) -> DetectionData:
     """The data set at `path`, or the parts of it named in `split` (`train+val` joins two).
 
     Its problems are listed in the result (`on_bad_box="drop"`) or raised as one DataError
     (`"error"`). With `classes` labels follow that order and objects of other classes are dropped.
+    files: the pattern of the names of images of several files, see `stacks`.
     """
     read = FORMATS[_known(format) if format else detect_format(path)]
-    return read(Path(path), split=split, on_bad_box=on_bad_box, classes=classes)
+    return read(Path(path), split=split, on_bad_box=on_bad_box, classes=classes, files=files)
 
 
 def list_splits(path: Path | str, format: str | None = None) -> list[str]:

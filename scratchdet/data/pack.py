@@ -60,40 +60,42 @@ def pack(
     out: Path,
     *,
     split: str | None = None,
+    files: str = "",
     shrink: Shrink | None = None,
     threads: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Packed:
     """Writes the data set to `out`, which appears complete and checked, or not at all.
 
-    split: only these, each of which the pack remembers; None: all there are. Images whose files
-    cannot be read are left out and are among the problems, as are boxes that cannot be used.
+    split: only these, each of which the pack remembers; None: all there are. files: as for
+    `read_data`. Images whose files cannot be read are left out and are among the problems, as are
+    boxes that cannot be used.
     progress: called with the number of files done, each counted twice: written and checked.
     """
     if split is None:
         splits, year_splits = list_splits(source), list_year_splits(source)
     else:
         splits, year_splits = [name.strip() for name in split.split("+")], []
-    tables = [read_data(source, split=name) for name in (split, *splits, *year_splits)]
+    chosen = (split, *splits, *year_splits)
+    tables = [read_data(source, split=name, files=files) for name in chosen]
     sources = _sources(tables)
-    files = len(sources)
-    with writing_pack(
-        out, lambda done, total: progress(min(done + files, 2 * files), 2 * files)
-    ) as put:
-        outcome = _put_files(
-            put,
-            sources,
-            shrink=shrink,
-            threads=threads,
-            progress=lambda done: progress(done, 2 * files),
-        )
+    total = len(sources)
+
+    def written(done: int) -> None:
+        progress(done, 2 * total)
+
+    def checked(done: int, _: int) -> None:
+        progress(min(total + done, 2 * total), 2 * total)
+
+    with writing_pack(out, checked) as put:
+        outcome = _put_files(put, sources, shrink=shrink, threads=threads, progress=written)
         put(*contents_entry(Contents(splits, year_splits, *(shrink or Shrink()))))
         names = {one.file: one.name for one in sources}
         stored = [_stored(table, names, outcome) for table in tables]
         for number, table in enumerate(stored):
             for key, value in table_entries(number, table):
                 put(key, value)
-    return Packed(stored[0], tuple(splits), files - len(outcome.lost), len(outcome.scales))
+    return Packed(stored[0], tuple(splits), total - len(outcome.lost), len(outcome.scales))
 
 
 def _sources(tables: Sequence[DetectionData]) -> list[_Source]:

@@ -73,11 +73,13 @@ def read(
     split: str | None = None,
     on_bad_box: OnBadBox = "drop",
     classes: Sequence[str] | None = None,
+    files: str = "",
 ) -> DetectionData:
     """What the packed data set gave when it was packed, problems and notes included.
 
     Of several splits joined, an image that is in more than one of them is there once. Paths lead
-    into the pack: see `references`.
+    into the pack: see `references`. Files of one image were put together when they were packed,
+    whatever `files` says.
     """
     pack = open_pack(path)
     contents = _contents(pack)

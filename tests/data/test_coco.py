@@ -1,5 +1,6 @@
 """COCO files: ids, crowds, images in their usual places, and what is wrong with them."""
 
+import gc
 import json
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from PIL import Image
 
 from scratchdet.data.coco import list_splits, read
-from scratchdet.data.coco_json import CHUNK
+from scratchdet.data.coco_json import CHUNK, load
 from scratchdet.data.formats import detect_format
 from scratchdet.structures import DataError
 
@@ -296,6 +297,32 @@ def test_ids_used_in_several_splits_get_the_name_of_their_split(tmp_path):
     write(tmp_path / "annotations/instances_train.json")
     write(tmp_path / "annotations/instances_val.json")
     assert list(read(tmp_path, split="train+val").ids) == ["train/7", "val/7"]
+
+
+def test_polygons_are_not_kept_and_the_garbage_collector_runs_again(tmp_path):
+    outlined = OBJECT | {"segmentation": [[1, 2, 3, 4, 5, 6]]}
+    path = write(tmp_path / "a.json", annotations=(outlined,))
+    assert load(path)["annotations"] == [OBJECT]
+    assert read(path).num_objects == 1
+    assert gc.isenabled()
+    (tmp_path / "b.json").write_text("{")
+    with pytest.raises(DataError):
+        read(tmp_path / "b.json")
+    assert gc.isenabled()
+
+
+def test_images_below_their_folder_and_those_linked_to_are_found(tmp_path):
+    write_image(tmp_path / "elsewhere/b.png")
+    write_image(tmp_path / "data/images/deep/a.png")
+    (tmp_path / "data/images/b.png").symlink_to(tmp_path / "elsewhere/b.png")
+    (tmp_path / "data/images/c.png").mkdir()  # a folder is no image
+    images = [
+        IMAGE | {"id": key, "file_name": name}
+        for key, name in enumerate(["deep/a.png", "b.png", "c.png", "none/d.png"])
+    ]
+    data = read(write(tmp_path / "data/a.json", images=images, annotations=()))
+    assert [path.name for path in (record.path for record in data)] == ["a.png", "b.png"]
+    assert [problem.where.rpartition(" ")[2] for problem in data.problems] == ["2", "3"]
 
 
 def test_a_hundred_images_of_coco_are_read_without_their_pixels(shared):

@@ -220,25 +220,13 @@ def test_every_kind_of_pixels_is_packed_as_it_is_and_smaller(
         assert abs(small.mean() / whole.mean() - 1) < 0.01
 
 
-def test_files_that_are_one_image_stay_one(tmp_path, out, monkeypatch):
+def test_files_that_are_one_image_stay_one(tmp_path, out):
     source = write_voc(tmp_path / "data", {"train": "ab"}, suffix="_1.png", channels=1)
-    parts = [source / f"JPEGImages/{name}_2.png" for name in "ab"]
-    for name, part in zip("ab", parts, strict=True):
-        write_picture(part, noise(SIZES[name], 1))
-    records = [
-        Record(
-            id=name,
-            path=join([str(source / f"JPEGImages/{name}_{n}.png") for n in (1, 2)]),
-            size=SIZES[name],
-            boxes=np.array([[1, 2, 3, 4]], np.float32),
-            labels=np.array([0]),
-            ignore=np.array([True]),
-        )
-        for name in "ab"
-    ]
-    stacked = from_records(records, ["cat"])
-    monkeypatch.setattr("scratchdet.data.pack.read_data", lambda *_, **__: stacked)
-    done = pack(source, out, split="train")
+    for name in "ab":
+        write_picture(source / f"JPEGImages/{name}_2.png", noise(SIZES[name], 1))
+    pattern = "{stem}_1.png,{stem}_2.png"
+    stacked = read_data(source, files=pattern)
+    done = pack(source, out, files=pattern)
     assert done.files == 4
     data = read_data(out)
     assert_same(data, stacked)
