@@ -47,12 +47,13 @@ def test_a_value_and_its_source_are_replaced_together_and_the_base_is_left_as_it
         values=[said_by("A", optim={"lr": 0.5, "momentum": 0.8}, data={"batch": 3})],
     )
     data = DataSet(name="D", values=(said_by("D", data={"batch": 5, "split": "a"}),))
-    other = derived(base, what="Other.", data=data, values=[said_by("B", optim={"lr": 0.25})])
+    own = said_by("B", optim={"lr": 0.25}, data={"split": "b"})
+    other = derived(base, what="Other.", data=data, values=[own])
     assert base.sources == {"optim.lr": "A", "optim.momentum": "A", "data.batch": "A"}
     assert (base.recipe.optim.lr, base.recipe.data.batch) == (0.5, 3)
     assert (other.recipe.optim.lr, other.recipe.optim.momentum) == (0.25, 0.8)
-    assert (other.recipe.data.batch, other.recipe.data.split) == (5, "a")
-    assert {other.source(key) for key in ("optim.momentum",)} == {"A"}
+    assert (other.recipe.data.batch, other.recipe.data.split) == (5, "b")
+    assert (other.source("optim.momentum"), other.source("data.split")) == ("A", "B")
     assert (other.source("optim.lr"), other.source("data.batch")) == ("B", "D")
     assert (other.what, other.notes, other.flags, other.reported) == ("Other.", "", "", False)
     assert derived(other, what="").data is data
