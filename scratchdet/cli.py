@@ -20,6 +20,7 @@ from scratchdet.cli_models import models
 from scratchdet.cli_pack import pack
 from scratchdet.cli_recipes import recipes
 from scratchdet.cli_train import RUNS, say_what_is_where, train
+from scratchdet.files import DiskFull
 from scratchdet.recipe import differing
 from scratchdet.recipe_toml import from_toml
 from scratchdet.recipes import load_recipe
@@ -235,7 +236,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"scratchdet {given[0]}: interrupted", file=sys.stderr)
         return INTERRUPTED
     except (ValueError, OSError, ImportError, RuntimeError) as error:
-        status = NO if isinstance(error, RuntimeError) else WRONG_USE
+        status = NO if isinstance(error, RuntimeError | DiskFull) else WRONG_USE
         speaks = _speaks(error, status)
         if debug:
             raise
