@@ -58,7 +58,7 @@ def _all() -> Iterator[str]:
         width = max(map(len, group))
         yield from (f"  {name:{width}}  {shipped.what}" for name, shipped in group.items())
         yield ""
-    yield "scratchdet recipes show NAME: every value and its source. All at a glance: docs/recipes.md"
+    yield "scratchdet recipes show NAME: every value and its source. At a glance: docs/recipes.md"
 
 
 def _one(name: str, shipped: Shipped) -> Iterator[str]:
