@@ -36,6 +36,7 @@ from scratchdet.train.parent import (
     start_from,
     write_taken,
 )
+from scratchdet.train.precise_bn import in_parts, measure_statistics
 from scratchdet.train.prepare import Prepared, fingerprint, prepare, write_problems
 from scratchdet.train.profile import StepClock
 from scratchdet.train.resolve import check_names, resolve, resolve_norms
@@ -225,6 +226,12 @@ def _run(
             to_keep = schedule.keep_every > 0 and done % schedule.keep_every == 0
             if to_evaluate or to_save or to_keep:
                 average_statistics(detector, ema.detector)
+            if done == schedule.steps and schedule.precise_bn:
+                more = batches_from(
+                    recipe, samples, start=done, stop=done + schedule.precise_bn, ranks=ranks
+                )
+                images = in_parts((batch.images for batch in more), recipe.data.accumulate)
+                measure_statistics(ema.detector, images, precision=recipe.run.precision)
             if to_keep:
                 kept = run_dir / "steps" / f"{done}.safetensors"
                 keep = partial(keep_model, ema.detector, kept, recipe=recipe, progress=progress)

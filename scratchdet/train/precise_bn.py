@@ -44,6 +44,12 @@ class Moments:
         return mean, squares / (count - 1 / together())
 
 
+def in_parts(batches: Iterable[Tensor], parts: int) -> Iterator[Tensor]:
+    """The batches as an accumulated step works them off: each in so many parts."""
+    for images in batches:
+        yield from images.chunk(parts)
+
+
 @torch.no_grad()
 def measure_statistics(detector: Detector, batches: Iterable[Tensor], *, precision: str) -> None:
     """Measures the statistics of every BatchNorm in `detector` anew, in place.

@@ -19,8 +19,11 @@ from scratchdet.recipe import RecipeError, differing
 from scratchdet.recipes import load_recipe
 from scratchdet.structures import Targets
 from scratchdet.train import loop
+from scratchdet.train.batches import batches_from, samples_from
+from scratchdet.train.distributed import Ranks
 from scratchdet.train.log import read_log
-from scratchdet.train.prepare import Prepared
+from scratchdet.train.precise_bn import in_parts, measure_statistics
+from scratchdet.train.prepare import Prepared, prepare
 from scratchdet.train.setup import build, make_loss
 
 
@@ -149,7 +152,8 @@ def test_a_loss_that_is_not_finite_stops_with_step_terms_and_images(dataset, qui
     step = int(re.search(r"not finite at step (\d)", message)[1])
     assert step == len(losses(tmp_path / "run")) + 1 > 1
     assert re.search(
-        r"classification \S+, localisation \S+, \d+ priors matched, gradient \S+, lr \S+e\+", message
+        r"classification \S+, localisation \S+, \d+ priors matched, gradient \S+, lr \S+e\+",
+        message,
     )
     assert "JPEGImages/000.jpg" in message
     assert "JPEGImages/001.jpg" in message
@@ -222,3 +226,27 @@ def test_a_run_that_cannot_be_resumed_keeps_its_recipe(dataset, quick, tmp_path)
     with pytest.raises(RecipeError, match=r"is of step 2; schedule\.steps is 1"):
         train(shorter, data, run, resume=True)
     assert (run / "recipe.toml").read_text() == before
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_the_statistics_of_the_final_model_are_measured_anew(dataset, quick, tmp_path, accumulate):
+    data = dataset(4)
+    quick = differing(quick, data={"batch": 4, "accumulate": accumulate})
+    plain = load_file(train(quick, data, tmp_path / "plain") / "last/model.safetensors")
+    precise = differing(quick, schedule={"precise_bn": 3})
+    run = train(precise, data, tmp_path / "precise")
+
+    detector = load_model(tmp_path / "plain")
+    recipe = differing(quick, data={"path": str(data)})
+    prepared = prepare(recipe.data, threads=1, console=Console(quiet=True))
+    samples = samples_from(
+        recipe, prepared, fill=prepared.mean, ranks=Ranks(), console=Console(quiet=True)
+    )
+    after = batches_from(recipe, samples, start=2, stop=5, ranks=Ranks())
+    images = in_parts((batch.images for batch in after), accumulate)
+    measure_statistics(detector, images, precision="fp32")
+    found = load_file(run / "last/model.safetensors")
+    for name, value in detector.state_dict().items():
+        assert torch.equal(found[name], value), name
+        is_statistic = name.endswith(("running_mean", "running_var"))
+        assert torch.equal(found[name], plain[name]) != is_statistic, name
