@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from scratchdet.analysis.plots import draw_detections, save_image
+from scratchdet.data import packed
 from scratchdet.data.images import EXTENSIONS, read_image
 from scratchdet.data.references import files_of
 from scratchdet.data.stacks import group
@@ -24,10 +25,13 @@ class Summary(NamedTuple):
 
 
 def find_images(path: Path, *, leave_out: Path) -> list[Path]:
-    """The image at `path`, or all in that folder and below, sorted. DataError if there are none.
+    """The image at `path`, or all in that folder and below, sorted; or all images of that pack.
 
+    DataError if there are none.
     leave_out: the folder for the results, so that a second call does not find those of the first.
     """
+    if packed.recognises(path):
+        return list(map(Path, packed.read(path).paths))
     if path.is_file():
         return [path]
     if not path.exists():
@@ -49,6 +53,8 @@ def find_stacks(files: Sequence[Path], pattern: str) -> tuple[list[Path], dict[P
 
     One file alone stands for the image it is a part of. DataError if there is no image.
     """
+    if all(len(files_of(file)) > 1 for file in files):  # put together when they were packed
+        return list(files), {}
     images, left_over = group(files, pattern)
     if not images:
         file, why = next(iter(left_over.items()))
@@ -78,7 +84,7 @@ def detect_files(
         for done, file in enumerate(files):
             progress(done, len(files))
             try:
-                image = read_image(file, channels=detector.in_channels)
+                image = read_image(file, channels=detector.in_channels, dtype=detector.image_dtype)
             except DataError as error:
                 unreadable.append(str(error))
                 continue

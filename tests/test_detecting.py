@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from scratchdet.detecting import detect_files, find_images
+from scratchdet.data.pack import pack
+from scratchdet.data.references import files_of
+from scratchdet.detecting import detect_files, find_images, find_stacks
 from scratchdet.structures import DataError, Detections
 
 
@@ -16,7 +18,7 @@ class Finder:
     """Finds one box of class `b` in every image, and says how sure it was asked to be."""
 
     classes = ("a", "b [x]")
-    in_channels = 3
+    in_channels, image_dtype = 3, "uint8"
 
     def __init__(self, count: int = 1) -> None:
         self.count = count
@@ -52,6 +54,25 @@ def detect(files, out, detector=None):
 
 def names(folder) -> set[str]:
     return {file.name for file in folder.iterdir()}
+
+
+@pytest.mark.parametrize("pattern", ["", "{stem}_1.png,{stem}_2.png"])
+def test_the_images_of_a_pack_are_found_in_it(tmp_path, pattern):
+    for name in ("x_1", "x_2"):
+        picture(tmp_path / f"images/{name}.png")
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "classes.txt").write_text("a")
+    pack(tmp_path, tmp_path / "x.lmdb", files=pattern)
+    files = find_images(tmp_path / "x.lmdb", leave_out=tmp_path / "out")
+    if pattern:
+        files, left_over = find_stacks(files, pattern)
+        assert left_over == {}
+        assert [len(files_of(file)) for file in files] == [2]
+        return
+    summary, lines, _ = detect(files, tmp_path / "out")
+    assert (summary.images, summary.unreadable) == (2, ())
+    assert [line["image"] for line in lines] == [f"{tmp_path}/x.lmdb/x_{n}.png" for n in (1, 2)]
+    assert names(tmp_path / "out") == {"x_1.png", "x_2.png", "detections.jsonl"}
 
 
 def test_no_file_gives_an_empty_list(tmp_path):

@@ -59,7 +59,8 @@ def draw_detections(
 ) -> np.ndarray:
     """RGB copy of `image` (H, W[, C]) with boxes (K, 4) and tags `class 0.97`, best on top.
 
-    An image that is not RGB is shown `as_picture`. Line width and letters follow the image size; tags are moved to stay inside.
+    An image that is not RGB is shown `as_picture`. Line width and letters follow the image size;
+    tags are moved to stay inside.
     """
     order = np.argsort(np.asarray(scores), kind="stable")
     boxes, scores, labels = (np.asarray(column)[order] for column in (boxes, scores, labels))

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from scratchdet.data import npy, pictures, tiff
-from scratchdet.data.references import files_of, read_bytes
+from scratchdet.data.references import files_of, join, read_bytes
 from scratchdet.ops.pixels import saturated
 from scratchdet.structures import DataError
 
@@ -40,37 +40,56 @@ def read_image(
     reference: str | Path,
     *,
     channels: int | None = None,
+    dtype: str | None = None,
     annotated_size: tuple[int, int] | None = None,
 ) -> np.ndarray:
     """The pixels of an image: (H, W, channels), uint8, uint16, int16 or float32 as stored.
 
     channels: None for as many as there are. Grey becomes three equal channels and RGB becomes grey;
-    any other number than is there is a DataError. Pictures have 1 channel or 3 (alpha is dropped);
-    TIFF and .npy any number, and a fourth one is a channel like the others. Of several files, which
-    must be of one size and type, the channels follow one another.
+    any other number than is there is a DataError, as is another `dtype`. Pictures have 1 channel or
+    3 (alpha is dropped); TIFF and .npy any number, and a fourth one is a channel like the others.
+    Of several files, which must be of one size and type, the channels follow one another.
 
     Pictures are turned as their EXIF says, unless `annotated_size` (width, height) is the size of
     the stored pixels: then the boxes were drawn on those. DataError also if a file is no image, a
     JPEG or PNG without its end, or has values that are not finite. Damage within a JPEG cannot be
     told from a picture of it: OpenCV fills the gap.
     """
-    return decode(reference, channels=channels, annotated_size=annotated_size).pixels
+    return decode(reference, channels=channels, dtype=dtype, annotated_size=annotated_size).pixels
 
 
 def decode(
     reference: str | Path,
     *,
     channels: int | None = None,
+    dtype: str | None = None,
     annotated_size: tuple[int, int] | None = None,
 ) -> Decoded:
     """As `read_image`, with what the channels are."""
     files = files_of(reference)
     if len(files) == 1:
-        return _decode_file(files[0], channels=channels, annotated_size=annotated_size)
-    parts = [_decode_file(file, channels=None, annotated_size=annotated_size) for file in files]
-    pixels = _stacked(files, [part.pixels for part in parts])
+        decoded = _decode_file(files[0], channels=channels, annotated_size=annotated_size)
+    else:
+        decoded = _decode_files(files, channels=channels, annotated_size=annotated_size)
+    if dtype not in (None, decoded.pixels.dtype.name):
+        raise DataError(f"{reference}: its pixels are {decoded.pixels.dtype}; {dtype} is wanted")
+    return decoded
+
+
+def _decode_files(
+    files: list[str], *, channels: int | None, annotated_size: tuple[int, int] | None
+) -> Decoded:
+    """The channels of all files, one after the other."""
+    parts = [
+        _decode_file(file, channels=None, annotated_size=annotated_size).pixels for file in files
+    ]
+    kinds = [f"{part.shape[1]}x{part.shape[0]} of {part.dtype}" for part in parts]
+    if len(set(kinds)) > 1:
+        listed = "; ".join(f"{file} is {kind}" for file, kind in zip(files, kinds, strict=True))
+        raise DataError(f"files of one image must be of one size and type: {listed}")
+    pixels = np.concatenate(parts, axis=2)
     if channels not in (None, pixels.shape[2]):
-        raise DataError(_other_count(str(reference), pixels.shape[2], channels))
+        raise DataError(_other_count(join(files), pixels.shape[2], channels))
     return Decoded(pixels, is_rgb=False)
 
 
@@ -127,15 +146,6 @@ def _check_finite(file: str, pixels: np.ndarray) -> None:
             f"{file}: {np.count_nonzero(~finite)} of {finite.size} pixels are not finite (NaN or "
             "infinite); give them a value"
         )
-
-
-def _stacked(files: list[str], parts: list[np.ndarray]) -> np.ndarray:
-    """The channels of all files, one after the other."""
-    kinds = [f"{part.shape[1]}x{part.shape[0]} of {part.dtype}" for part in parts]
-    if len(set(kinds)) > 1:
-        listed = "; ".join(f"{file} is {kind}" for file, kind in zip(files, kinds, strict=True))
-        raise DataError(f"files of one image must be of one size and type: {listed}")
-    return np.concatenate(parts, axis=2)
 
 
 def image_size(reference: str | Path) -> tuple[int, int]:

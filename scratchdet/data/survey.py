@@ -118,14 +118,13 @@ def _mapped(
 
 def _look(record: Record, *, channels: int | None, dtype: str | None) -> _Seen | DataError:
     try:
-        image = decode(record.path, channels=channels, annotated_size=record.size)
+        pixels, is_rgb = decode(
+            record.path, channels=channels, dtype=dtype, annotated_size=record.size
+        )
     except DataError as error:
         return error
-    pixels = image.pixels
-    if dtype not in (None, pixels.dtype.name):
-        return DataError(f"{record.path}: its pixels are {pixels.dtype}; {dtype} is wanted")
     size = pixels.shape[1], pixels.shape[0]
-    return _Seen(size, pixels.dtype.name, image.is_rgb, *mean_and_variance(pixels))
+    return _Seen(size, pixels.dtype.name, is_rgb, *mean_and_variance(pixels))
 
 
 def _common_channels(seen: dict[int, _Seen], data: DetectionData) -> int:

@@ -24,6 +24,9 @@ class Predictor(Protocol):
 
     classes: tuple[str, ...]
     in_channels: int
+    image_dtype: str
+    files: str
+    """The pattern of the names of images of several files; empty: one file each."""
 
     def predict(self, images: Sequence[np.ndarray]) -> list[Detections]: ...
 
@@ -67,23 +70,28 @@ def default_split(path: Path | str) -> str | None:
     return split_called(available, "test") or split_called(available, "val")
 
 
-def read_known(
-    path: Path | str, *, split: str | None, classes: Sequence[str], channels: int
-) -> DetectionData:
-    """The data at `path`, its labels in the order of `classes`, objects of others left out.
+def read_known(path: Path | str, *, split: str | None, detector: Predictor) -> DetectionData:
+    """The data at `path` as the detector needs it: its classes in its order, no others' objects.
 
-    Checked as training checks it: images that cannot be decoded are dropped, boxes follow images
-    that were resized after they were annotated; both are among the problems. Raises DataError if
-    there are objects, but none of these classes.
+    Checked as training checks it: images that cannot be decoded, or are of other pixels than the
+    detector takes, are dropped; boxes follow images that were resized after they were annotated;
+    both are among the problems. Raises DataError if there are objects, but none of these classes,
+    or images, but none that can be used.
     """
-    data = read_data(path, split=split, classes=classes)
+    classes = detector.classes
+    data = read_data(path, split=split, classes=classes, files=detector.files)
     dropped = [problem for problem in data.problems if problem.action == "dropped"]
     if dropped and not data.num_objects:
         raise DataError(
             f"{path}: no object to evaluate on, of the classes {', '.join(classes)}. "
             f"{len(dropped)} were dropped, the first: {dropped[0]}"
         )
-    return survey_images(data, threads=READERS, channels=channels).data
+    usable = survey_images(
+        data, threads=READERS, channels=detector.in_channels, dtype=detector.image_dtype
+    ).data
+    if len(data) and not len(usable):
+        raise DataError(f"{path}: no image that can be used; the last: {usable.problems[-1]}")
+    return usable
 
 
 def evaluate(
@@ -100,12 +108,7 @@ def evaluate(
     path; see `default_split`.
     """
     if not isinstance(data, DetectionData):
-        data = read_known(
-            data,
-            split=split or default_split(data),
-            classes=detector.classes,
-            channels=detector.in_channels,
-        )
+        data = read_known(data, split=split or default_split(data), detector=detector)
     if data.classes != detector.classes:
         raise DataError(
             f"the data has the classes {', '.join(data.classes)} and the detector "

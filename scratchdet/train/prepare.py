@@ -77,7 +77,7 @@ def holds_out(recipe: DataRecipe, images: int) -> bool:
 def read_train(recipe: DataRecipe) -> DetectionData:
     """The training images as annotated, none of them decoded yet."""
     split, _ = choose_splits(recipe)
-    return read_data(recipe.path, split=split, on_bad_box=recipe.on_bad_box)
+    return read_data(recipe.path, split=split, on_bad_box=recipe.on_bad_box, files=recipe.files)
 
 
 def trained_paths(recipe: DataRecipe) -> set[str]:
@@ -105,7 +105,11 @@ def prepare(recipe: DataRecipe, *, threads: int, console: Console) -> Prepared:
     for use, name in (("validation", val_split), ("test", recipe.test_split)):
         if name:
             annotated = read_data(
-                recipe.path, split=name, on_bad_box=recipe.on_bad_box, classes=train.classes
+                recipe.path,
+                split=name,
+                on_bad_box=recipe.on_bad_box,
+                classes=train.classes,
+                files=recipe.files,
             )
             found = _survey(recipe, annotated, surveyed, threads=threads, console=console)
             if len(annotated) and not len(found.data):

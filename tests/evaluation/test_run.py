@@ -14,6 +14,8 @@ from scratchdet.structures import DataError, Detections
 class Seer:
     """Finds in every image the bright rectangle that `scenes` put there, and takes notes."""
 
+    image_dtype, files = "uint8", ""
+
     def __init__(self, classes=("a", "b"), in_channels=3) -> None:
         self.classes, self.in_channels = classes, in_channels
         self.batches: list[int] = []
@@ -65,7 +67,7 @@ def test_the_test_split_is_evaluated_when_nobody_says_which(root, tmp_path, scen
 def test_undecodable_images_are_left_out_of_an_evaluation_and_listed(tmp_path, scenes):
     root = write_voc(tmp_path / "voc", {"test": scenes(3)}, classes=("a", "b"))
     (root / "JPEGImages/001.jpg").write_bytes(b"no image")
-    data = read_known(root, split="test", classes=("a", "b"), channels=3)
+    data = read_known(root, split="test", detector=Seer())
     assert [*data.ids] == ["000", "002"]
     assert "001.jpg" in str(data.problems[-1])
     assert evaluate(Seer(), root).num_images == 2
