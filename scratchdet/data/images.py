@@ -48,7 +48,8 @@ def read_image(
     channels: None for as many as there are. Grey becomes three equal channels and RGB becomes grey;
     any other number than is there is a DataError, as is another `dtype`. Pictures have 1 channel or
     3 (alpha is dropped); TIFF and .npy any number, and a fourth one is a channel like the others.
-    Of several files, which must be of one size and type, the channels follow one another.
+    Of several files, which must be of one size and type, the channels follow one another; if there
+    are to be as many channels as files, RGB among them becomes grey.
 
     Pictures are turned as their EXIF says, unless `annotated_size` (width, height) is the size of
     the stored pixels: then the boxes were drawn on those. DataError also if a file is no image, a
@@ -80,8 +81,10 @@ def _decode_files(
     files: list[str], *, channels: int | None, annotated_size: tuple[int, int] | None
 ) -> Decoded:
     """The channels of all files, one after the other."""
+    # As many channels as files: of a grey file that was saved as RGB only one is meant.
+    each = 1 if channels == len(files) else None
     parts = [
-        _decode_file(file, channels=None, annotated_size=annotated_size).pixels for file in files
+        _decode_file(file, channels=each, annotated_size=annotated_size).pixels for file in files
     ]
     kinds = [f"{part.shape[1]}x{part.shape[0]} of {part.dtype}" for part in parts]
     if len(set(kinds)) > 1:

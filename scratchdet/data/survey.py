@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -13,6 +13,7 @@ import numpy as np
 
 from scratchdet.data.assemble import OnBadBox, refuse_bad
 from scratchdet.data.images import decode
+from scratchdet.data.references import files_of
 from scratchdet.ops.pixels import mean_and_variance
 from scratchdet.structures import DataError, DetectionData, Problem, Record, from_records
 
@@ -43,7 +44,7 @@ class Survey(NamedTuple):
     data: DetectionData
     """The images that can be used, with their true sizes; the problems found here are added."""
     channels: int
-    """What every file has; 3 if some are grey and the others RGB; or what was asked for."""
+    """What every image has; 3 if some are grey and the others RGB; or what was asked for."""
     dtype: str
     """One of `ops.pixels.DTYPES`."""
     is_rgb: bool
@@ -88,7 +89,14 @@ def survey_images(
             seen.append(result)
             if progress is not None:
                 progress(len(seen), len(data))
+    remarks: list[Problem] = []
+    for row in _saved_as_rgb(seen, data) if channels is None else ():
+        record, files = data[row], len(files_of(data.paths[row]))
+        seen[row] = _look(record, channels=files, dtype=dtype)
+        what = f"some of its files are RGB, those of most images grey: read as {files} channels"
+        remarks.append(Problem(str(record.path), what, "kept"))
     usable, problems = _usable(data, seen)
+    problems = (*remarks, *problems)
     refuse_bad(problems, on_bad_box=on_bad_box)
     decoded = {row: one for row, one in enumerate(seen) if isinstance(one, _Seen)}
     found = _common_channels(decoded, data) if channels is None else channels
@@ -125,6 +133,14 @@ def _look(record: Record, *, channels: int | None, dtype: str | None) -> _Seen |
         return error
     size = pixels.shape[1], pixels.shape[0]
     return _Seen(size, pixels.dtype.name, is_rgb, *mean_and_variance(pixels))
+
+
+def _saved_as_rgb(seen: list[_Seen | DataError], data: DetectionData) -> list[int]:
+    """The images of several files with more channels than files, if most have one in each."""
+    counts = {row: len(one.mean) for row, one in enumerate(seen) if isinstance(one, _Seen)}
+    ((common, _),) = Counter(counts.values()).most_common(1) or [(0, 0)]
+    odd = [row for row, count in counts.items() if count != common]
+    return [row for row in odd if common == len(files_of(data.paths[row])) > 1]
 
 
 def _common_channels(seen: dict[int, _Seen], data: DetectionData) -> int:

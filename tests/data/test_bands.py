@@ -269,7 +269,9 @@ def test_files_of_one_image_are_its_channels_one_after_the_other(tmp_path):
     assert stored_channels(reference) == 7
     assert image_size(reference) == (WIDTH, HEIGHT)
     assert not decode(join([str(files[0])] * 3)).is_rgb
-    with pytest.raises(DataError, match="has 7 channels; 3 are wanted"):
+    with pytest.raises(DataError, match="has 7 channels; 5 are wanted"):
+        read_image(reference, channels=5)
+    with pytest.raises(DataError, match=r"b\.tif: has 4 channels; 1 are wanted"):
         read_image(reference, channels=3)
 
 

@@ -1,11 +1,14 @@
 """What a survey finds out about image files."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from scratchdet.data import survey as survey_module
 from scratchdet.data.formats import read_data
+from scratchdet.data.images import read_image
 from scratchdet.data.survey import AHEAD, LEAST_RELATIVE_STD, LEAST_STD, survey_images
 from scratchdet.structures import DataError, Record, from_records
 
@@ -184,6 +187,24 @@ def test_grey_is_mixed_with_rgb_but_not_with_three_bands(tmp_path):
     np.testing.assert_allclose(mixed.std, [45, 40, 35])
     with pytest.raises(DataError, match="different numbers of channels"):
         survey_images(data_of([(grey, (40, 30)), (three, (40, 30))]), threads=1)
+
+
+def test_a_grey_file_that_was_saved_as_rgb_is_one_channel_of_its_image(tmp_path):
+    """DeepPCB has such: three of its 107 pairs."""
+    levels = np.random.default_rng(0).integers(0, 256, (30, 40), np.uint8)
+    grey = save(tmp_path / "grey.png", levels)
+    rgb = save(tmp_path / "rgb.png", np.dstack([levels] * 3))
+    pairs = [f"{grey}|{grey}", f"{grey}|{grey}", f"{rgb}|{grey}"]
+    survey = survey_images(data_of([(Path(pair), (40, 30)) for pair in pairs]), threads=2)
+    assert (survey.channels, survey.is_rgb, len(survey.data)) == (2, False, 3)
+    np.testing.assert_allclose(survey.mean, [levels.mean()] * 2)
+    (problem,) = survey.data.problems
+    assert (problem.where, problem.action) == (pairs[2], "kept")
+    pixels = read_image(pairs[2], channels=2)
+    np.testing.assert_array_equal(pixels, np.dstack([levels] * 2))
+    mostly_rgb = [f"{rgb}|{grey}", f"{rgb}|{grey}", f"{grey}|{grey}"]
+    with pytest.raises(DataError, match="different numbers of channels"):
+        survey_images(data_of([(Path(pair), (40, 30)) for pair in mostly_rgb]), threads=2)
 
 
 def test_pixels_of_different_types_are_an_error(tmp_path):
