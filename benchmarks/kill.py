@@ -233,6 +233,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a few trials, nothing is written")
     parser.add_argument("--table", action="store_true", help="print the last results as a table")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="the file of the results")
     parser.add_argument("--seed", type=int, default=0, help="of the random moments")
     given = parser.parse_args()
     if given.table:
@@ -255,7 +256,7 @@ def main() -> int:
             "commit": describe_code(),
             "date": f"{datetime.now(UTC):%Y-%m-%d}",
         }
-        RESULTS.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+        given.out.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
     return 1 if lost else 0
 
 

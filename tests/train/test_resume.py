@@ -137,6 +137,29 @@ def test_a_run_may_be_stopped_again_and_again(recipe, uninterrupted, tmp_path, m
     assert_equal_runs(run, uninterrupted("fp32"))
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"data": {"accumulate": 2}, "schedule": {"precise_bn": 2}},
+        {"data": {"mosaic": 0.5, "copy_paste": 0.5, "repeat_below": 0.9, "cache": "off"}},
+        {"data": {"mosaic": 1.0, "cache": "ram", "workers": 2}},
+        {"model": {"norm_backbone": "group", "norm_head": "none"}, "run": {"precision": "fp16"}},
+    ],
+    ids=["parts-precise", "mixed-repeated", "mixed-cached", "group-fp16"],
+)
+def test_whatever_is_set_a_resumed_run_equals_one_that_was_not_stopped(
+    recipe, tmp_path, monkeypatch, settings
+):
+    recipe = differing(recipe, **settings)
+    straight = train(recipe, tmp_path / "straight")
+    with monkeypatch.context() as patch:
+        stop_after(patch, 3, signal.SIGTERM)
+        with pytest.raises(loop.Interrupted):
+            train(recipe, tmp_path / "run")
+    train(recipe, tmp_path / "run", resume=True)
+    assert_equal_runs(tmp_path / "run", straight)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_a_run_whose_whole_process_group_is_signalled_can_be_resumed(
     recipe, uninterrupted, tmp_path, number
