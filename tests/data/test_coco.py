@@ -206,6 +206,13 @@ def test_a_bbox_that_is_not_four_numbers_is_a_problem_of_its_annotation(tmp_path
         read(path, on_bad_box="error")
 
 
+@pytest.mark.filterwarnings("error")
+def test_infinite_numbers_are_problems_too(tmp_path):
+    path = write(tmp_path / "a.json", annotations=(OBJECT | {"bbox": [-np.inf, 0, np.inf, 1]},))
+    (problem,) = read(path).problems
+    assert "has a coordinate that is not a number" in problem.what
+
+
 def test_a_number_too_large_and_a_missing_bbox_are_problems_too(tmp_path):
     objects = ({"id": 5, "image_id": 7, "category_id": 90}, OBJECT | {"bbox": [0, 0, 10**400, 1]})
     data = read(write(tmp_path / "a.json", annotations=objects))

@@ -62,8 +62,8 @@ def write_voc(root, splits, *, suffix=".jpg", channels=3, dtype=np.uint8):
 
 
 def write_coco(root):
-    """Two splits that count their images from 1, with classes of their own; one crowd."""
-    for split, names in {"train": "ab", "val": "ac"}.items():
+    """Two splits with the same ids and classes of their own, images in any order; one crowd."""
+    for split, names in {"train": "ba", "val": "ac"}.items():
         for name in names:
             write_picture(root / split / f"{name}.png", noise(SIZES[name]))
         images = [
@@ -200,7 +200,13 @@ def test_an_image_that_cannot_be_read_is_left_out_and_said(tmp_path, out):
 
 @pytest.mark.parametrize(
     ("suffix", "channels", "dtype"),
-    [(".png", 1, np.uint16), (".png", 3, np.uint16), (".npy", 5, np.int16), (".tif", 3, np.uint8)],
+    [
+        (".png", 1, np.uint16),
+        (".png", 3, np.uint16),
+        (".tif", 3, np.uint8),
+        (".npy", 5, np.uint8),
+        (".npy", 5, np.int16),
+    ],
 )
 def test_every_kind_of_pixels_is_packed_as_it_is_and_smaller(
     tmp_path, out, suffix, channels, dtype
