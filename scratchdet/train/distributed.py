@@ -177,26 +177,33 @@ def any_of(flag: bool) -> bool:
     return bool(total)
 
 
-def average_statistics(*detectors: Detector) -> None:
+def average_statistics(detector: nn.Module) -> None:
     """Makes the statistics of BatchNorm the mean of those of all ranks, in place.
 
-    Each rank gathers those of its own images. Done before they are used or saved.
+    Each rank gathers those of its own images. At every step: if only where they are saved, the bits
+    of a run would tell where it was saved.
     """
     if together() == 1:
         return
-    for detector in detectors:
-        for layer in detector.modules():
-            if isinstance(layer, nn.BatchNorm2d | nn.SyncBatchNorm):
-                for statistic in (layer.running_mean, layer.running_var):
-                    if statistic is not None:
-                        statistic.copy_(averaged(statistic))
+    statistics = [
+        statistic
+        for layer in detector.modules()
+        if isinstance(layer, nn.BatchNorm2d)  # a SyncBatchNorm has those of all ranks already
+        for statistic in (layer.running_mean, layer.running_var)
+        if statistic is not None
+    ]
+    if not statistics:
+        return
+    means = averaged(torch.cat(statistics)).split([len(one) for one in statistics])
+    for statistic, mean in zip(statistics, means, strict=True):
+        statistic.copy_(mean)
 
 
 def parallel(detector: Detector, device: torch.device) -> nn.Module:
     """The detector as it is called in training: its gradients are averaged over the ranks."""
     if together() == 1:
         return detector
-    # Statistics are averaged when they are needed (`average_statistics`), not at every step.
+    # Statistics are averaged after the step (`average_statistics`), not sent out before it.
     with warnings.catch_warnings(action="ignore", category=FutureWarning):
         # broadcast_buffers has another name in torch 2.15, which 2.11 does not know.
         return DistributedDataParallel(

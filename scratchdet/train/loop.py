@@ -203,6 +203,7 @@ def _run(
                 clock=clock,
             )
             with clock.part("average"):
+                average_statistics(detector)
                 ema.update(detector, updates=step)
 
             done = step + 1
@@ -224,8 +225,6 @@ def _run(
                 figures = step_figures(losses, lr, gradient_norm, speed, skipped=progress.skipped)
                 log.record(done, figures | bad.figures())
             to_keep = schedule.keep_every > 0 and done % schedule.keep_every == 0
-            if to_evaluate or to_save or to_keep:
-                average_statistics(detector, ema.detector)
             if done == schedule.steps and schedule.precise_bn:
                 more = batches_from(
                     recipe, samples, start=done, stop=done + schedule.precise_bn, ranks=ranks
@@ -257,7 +256,6 @@ def _run(
                 progress = progress._replace(
                     skipped=progress.skipped + _skipped(watch, training, ranks)
                 )
-                average_statistics(detector, ema.detector)
                 from_first(ranks, log.sync)
                 from_first(ranks, partial(save, recipe, training, progress, run_dir))
                 raise Interrupted(
