@@ -1,4 +1,8 @@
-"""What the image files of a data set are really like, found by decoding every one of them once."""
+"""What the image files of a data set are really like, found by decoding every one of them once.
+
+A survey holds what was found, without the annotations: a run that is resumed applies the survey it
+began with to annotations read again, and decodes nothing.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -15,7 +20,7 @@ from scratchdet.data.assemble import OnBadBox, refuse_bad
 from scratchdet.data.images import decode
 from scratchdet.data.references import files_of
 from scratchdet.ops.pixels import mean_and_variance
-from scratchdet.structures import DataError, DetectionData, Problem, Record, from_records
+from scratchdet.structures import DataError, DetectionData, Problem, Record, Strings, from_records
 
 ASPECT_TOLERANCE = 0.01
 """Relative. An image that is of another size than annotated but of the same shape within this has
@@ -41,8 +46,10 @@ Result = TypeVar("Result")
 
 
 class Survey(NamedTuple):
-    data: DetectionData
-    """The images that can be used, with their true sizes; the problems found here are added."""
+    sizes: np.ndarray
+    """(N, 2) int32: the true width and height of every image; 0 of one that is not decoded."""
+    remarks: Strings
+    """On every image: why it is not decoded, or how it is if not as it stands; empty for most."""
     channels: int
     """What every image has; 3 if some are grey and the others RGB; or what was asked for."""
     dtype: str
@@ -71,40 +78,69 @@ def survey_images(
     threads: int,
     channels: int | None = None,
     dtype: str | None = None,
-    on_bad_box: OnBadBox = "drop",
     progress: Callable[[int, int], None] | None = None,
 ) -> Survey:
-    """What the pixels are, and the data without the images that cannot be used.
+    """What the image files of `data` are.
 
     The result is the same for any number of threads. `progress(done, total)` is called after every
     image, in the caller's thread. Without images the mean is 0 and the spread 1: no normalisation.
     Images of other than the `channels` and `dtype` asked for cannot be used; if nothing is asked
     for, all must be of one type and number of channels (or grey and RGB), else a DataError lists
-    those that are not. With `on_bad_box="error"` images that cannot be used are one too.
+    those that are not.
     """
     with ThreadPoolExecutor(threads) as pool:  # OpenCV decodes without the interpreter lock
         look = partial(_look, channels=channels, dtype=dtype)
-        seen: list[_Seen | DataError] = []
+        seen: list[_Seen | str] = []
         for result in _mapped(pool, look, data, ahead=AHEAD * threads):
             seen.append(result)
             if progress is not None:
                 progress(len(seen), len(data))
-    remarks: list[Problem] = []
+    remarks = {}
     for row in _saved_as_rgb(seen, data) if channels is None else ():
-        record, files = data[row], len(files_of(data.paths[row]))
-        seen[row] = _look(record, channels=files, dtype=dtype)
-        what = f"some of its files are RGB, those of most images grey: read as {files} channels"
-        remarks.append(Problem(str(record.path), what, "kept"))
-    usable, problems = _usable(data, seen)
-    problems = (*remarks, *problems)
-    refuse_bad(problems, on_bad_box=on_bad_box)
+        files = len(files_of(data.paths[row]))
+        seen[row] = _look(data[row], channels=files, dtype=dtype)
+        remarks[row] = (
+            f"some of its files are RGB, those of most images grey: read as {files} channels"
+        )
     decoded = {row: one for row, one in enumerate(seen) if isinstance(one, _Seen)}
     found = _common_channels(decoded, data) if channels is None else channels
     type_ = _common_dtype(decoded, data, otherwise=dtype or "uint8")
     mean, std = _pixel_statistics(list(decoded.values()), found, type_)
-    is_rgb = found == 3 and all(one.is_rgb or len(one.mean) == 1 for one in decoded.values())
-    usable = replace(usable, problems=data.problems + problems)
-    return Survey(usable, found, type_, is_rgb, mean, std)
+    sizes = np.zeros((len(data), 2), np.int32)
+    sizes[[*decoded]] = np.array([one.size for one in decoded.values()], np.int32).reshape(-1, 2)
+    return Survey(
+        sizes=sizes,
+        remarks=Strings(
+            one if isinstance(one, str) else remarks.get(row, "") for row, one in enumerate(seen)
+        ),
+        channels=found,
+        dtype=type_,
+        is_rgb=found == 3 and all(one.is_rgb or len(one.mean) == 1 for one in decoded.values()),
+        mean=mean,
+        std=std,
+    )
+
+
+def usable_images(
+    data: DetectionData, survey: Survey, *, on_bad_box: OnBadBox = "drop"
+) -> DetectionData:
+    """The images of `data` that can be used, by the survey of it; no file is read.
+
+    They have their true sizes, and boxes in their true pixels; what is wrong with images is added
+    to the problems. With `on_bad_box="error"` images that cannot be used are a DataError.
+    """
+    if not len(survey.remarks.text) and np.array_equal(survey.sizes, data.sizes):
+        return data
+    judged = [
+        _judge(record, (width, height), remark)
+        for record, (width, height), remark in zip(
+            data, survey.sizes.tolist(), survey.remarks, strict=True
+        )
+    ]
+    problems = tuple(chain.from_iterable(found for _, found in judged))
+    refuse_bad(problems, on_bad_box=on_bad_box)
+    usable = from_records([record for record, _ in judged if record is not None], data.classes)
+    return replace(usable, notes=data.notes, problems=data.problems + problems)
 
 
 def _mapped(
@@ -124,18 +160,19 @@ def _mapped(
         yield waiting.popleft().result()
 
 
-def _look(record: Record, *, channels: int | None, dtype: str | None) -> _Seen | DataError:
+def _look(record: Record, *, channels: int | None, dtype: str | None) -> _Seen | str:
+    """What the file is; or why it cannot be used."""
     try:
         pixels, is_rgb = decode(
             record.path, channels=channels, dtype=dtype, annotated_size=record.size
         )
     except DataError as error:
-        return error
+        return str(error).removeprefix(f"{record.path}: ")
     size = pixels.shape[1], pixels.shape[0]
     return _Seen(size, pixels.dtype.name, is_rgb, *mean_and_variance(pixels))
 
 
-def _saved_as_rgb(seen: list[_Seen | DataError], data: DetectionData) -> list[int]:
+def _saved_as_rgb(seen: list[_Seen | str], data: DetectionData) -> list[int]:
     """The images of several files with more channels than files, if most have one in each."""
     counts = {row: len(one.mean) for row, one in enumerate(seen) if isinstance(one, _Seen)}
     ((common, _),) = Counter(counts.values()).most_common(1) or [(0, 0)]
@@ -204,31 +241,21 @@ def _divisible(std: np.ndarray, mean: np.ndarray, dtype: str) -> np.ndarray:
     return np.where(least == 0, 1.0, least)
 
 
-def _usable(
-    data: DetectionData, seen: list[_Seen | DataError]
-) -> tuple[DetectionData, tuple[Problem, ...]]:
-    """The images that were decoded and are what was annotated, boxes in their true pixels."""
-    if [list(one.size) for one in seen if isinstance(one, _Seen)] == data.sizes.tolist():
-        return data, ()
-    judged = [_judge(record, found) for record, found in zip(data, seen, strict=True)]
-    problems = tuple(problem for _, problem in judged if problem is not None)
-    usable = from_records([record for record, _ in judged if record is not None], data.classes)
-    return replace(usable, notes=data.notes), problems
-
-
-def _judge(record: Record, found: _Seen | DataError) -> tuple[Record | None, Problem | None]:
+def _judge(
+    record: Record, size: tuple[int, int], remark: str
+) -> tuple[Record | None, list[Problem]]:
     """The record with its true size, if the image can be used; and what is wrong with it."""
     where = str(record.path)
-    if isinstance(found, DataError):
-        return None, Problem(where, str(found).removeprefix(f"{where}: "), "image dropped")
-    if found.size == record.size:
-        return record, None
-    (width, height), (annotated_width, annotated_height) = found.size, record.size
+    if 0 in size:
+        return None, [Problem(where, remark, "image dropped")]
+    problems = [Problem(where, remark, "kept")] if remark else []
+    if size == record.size:
+        return record, problems
+    (width, height), (annotated_width, annotated_height) = size, record.size
     scale = width / annotated_width, height / annotated_height
     what = f"is {width}x{height}, but annotated as {annotated_width}x{annotated_height}"
     if abs(scale[0] / scale[1] - 1) > ASPECT_TOLERANCE:
-        return None, Problem(where, f"{what}: another shape, another image?", "image dropped")
-    resized = replace(
-        record, size=found.size, boxes=(record.boxes * (scale * 2)).astype(np.float32)
-    )
-    return resized, Problem(where, f"{what}: its boxes are resized to fit", "kept")
+        what = f"{what}: another shape, another image?"
+        return None, [*problems, Problem(where, what, "image dropped")]
+    resized = replace(record, size=size, boxes=(record.boxes * (scale * 2)).astype(np.float32))
+    return resized, [*problems, Problem(where, f"{what}: its boxes are resized to fit", "kept")]

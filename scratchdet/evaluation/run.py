@@ -10,7 +10,7 @@ import numpy as np
 from scratchdet.data.formats import list_splits, read_data
 from scratchdet.data.images import read_image
 from scratchdet.data.split import split_called
-from scratchdet.data.survey import survey_images
+from scratchdet.data.survey import survey_images, usable_images
 from scratchdet.evaluation.columns import from_detections
 from scratchdet.evaluation.metrics import Metrics, evaluate_detections
 from scratchdet.structures import DataError, DetectionData, Detections, Record
@@ -86,9 +86,10 @@ def read_known(path: Path | str, *, split: str | None, detector: Predictor) -> D
             f"{path}: no object to evaluate on, of the classes {', '.join(classes)}. "
             f"{len(dropped)} were dropped, the first: {dropped[0]}"
         )
-    usable = survey_images(
+    survey = survey_images(
         data, threads=READERS, channels=detector.in_channels, dtype=detector.image_dtype
-    ).data
+    )
+    usable = usable_images(data, survey)
     if len(data) and not len(usable):
         raise DataError(f"{path}: no image that can be used; the last: {usable.problems[-1]}")
     return usable

@@ -25,6 +25,7 @@ from scratchdet.train.distributed import (
 from scratchdet.train.finite import FiniteWatch, NonFiniteLoss
 from scratchdet.train.fit import fit_batch
 from scratchdet.train.interrupt import catching_interrupts
+from scratchdet.train.kept_survey import kept_surveys, survey_of, write_surveys
 from scratchdet.train.launch import is_begun
 from scratchdet.train.log import NoLog, RunLog
 from scratchdet.train.optim import set_learning_rate
@@ -80,11 +81,11 @@ def train(
 ) -> Path:
     """Trains a detector as the recipe says; returns the folder of the run, which then holds
 
-    `recipe.toml` (complete), `data_problems.txt`, `log.jsonl`, `tensorboard/`, `metrics.json`,
-    `last/checkpoint.safetensors` (to resume from), `last/model.safetensors`, and with a validation
-    split `best/model.safetensors`; if asked for, `steps/STEP.safetensors`; if fine-tuned,
-    `init.json` (which class is from which). Models hold the averaged weights where the recipe
-    averages.
+    `recipe.toml` (complete), `data_problems.txt`, `survey.safetensors` (the images as they were at
+    the beginning), `log.jsonl`, `tensorboard/`, `metrics.json`, `last/checkpoint.safetensors` (to
+    resume from), `last/model.safetensors`, and with a validation split `best/model.safetensors`; if
+    asked for, `steps/STEP.safetensors`; if fine-tuned, `init.json` (which class is from which).
+    Models hold the averaged weights where the recipe averages.
 
     data: replaces `recipe.data.path`. resume: go on from the last checkpoint in `run_dir`, as if
     the run had never stopped. profile: print where the time of a step goes. Started by `torchrun`,
@@ -124,7 +125,13 @@ def train(
             return run_dir
         decoders = threads * ranks.local_size  # the other ranks wait meanwhile
         prepared = from_first(
-            ranks, lambda: prepare(recipe.data, threads=decoders, console=console)
+            ranks,
+            lambda: prepare(
+                recipe.data,
+                threads=decoders,
+                console=console,
+                kept=kept_surveys(run_dir, console) if resume else {},
+            ),
         )
         for note in prepared.notes:
             say(console, note)
@@ -157,6 +164,7 @@ def train(
                 keep_recipe(run_dir, progress.step)
             save_recipe(recipe, run_dir / "recipe.toml")
             write_problems(prepared.problems, run_dir / "data_problems.txt")
+            write_surveys(survey_of(run_dir), prepared.surveys)
         clock = StepClock(device, on=profile)
         progress = _run(recipe, prepared, training, progress, run_dir, ranks, clock, console)
         clock.show(console)

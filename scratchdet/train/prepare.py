@@ -1,9 +1,11 @@
 """From a recipe's paths and splits to data that can be trained on, with everything wrong listed."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -11,11 +13,13 @@ from rich.console import Console
 
 from scratchdet.data.formats import list_splits, read_data
 from scratchdet.data.split import hold_out, split_called
-from scratchdet.data.survey import Survey, survey_images
+from scratchdet.data.survey import Survey, survey_images, usable_images
 from scratchdet.files import write_text
 from scratchdet.recipe import DataRecipe
 from scratchdet.structures import DataError, DetectionData, Problem
 from scratchdet.terminal import progress_bar
+from scratchdet.train.kept_survey import Surveyed
+from scratchdet.train.notes import describe_pixels, describe_size, warnings
 
 NO_VALIDATION = "none"
 
@@ -34,12 +38,14 @@ class Prepared(NamedTuple):
     std: np.ndarray
     """(channels,)"""
     notes: tuple[str, ...]
-    """What was decided: splits, the readers' notes."""
+    """What was decided, splits and the readers' notes, and what is doubtful."""
     problems: tuple[Problem, ...]
     dtype: str = "uint8"
     """Of the pixels, one of `ops.pixels.DTYPES`."""
     is_rgb: bool = True
     """Three channels are red, green and blue, not any three bands."""
+    surveys: Mapping[str, Surveyed] = MappingProxyType({})
+    """Of each part that was read, by what it is used for: to go on with the same images."""
 
 
 def choose_splits(recipe: DataRecipe) -> tuple[str | None, str | None]:
@@ -68,58 +74,74 @@ def choose_splits(recipe: DataRecipe) -> tuple[str | None, str | None]:
     return split, None if val_split == NO_VALIDATION else val_split
 
 
-def holds_out(recipe: DataRecipe, images: int) -> bool:
-    """Whether some of the training images are kept back for validation."""
-    without = choose_splits(recipe)[1] is None and recipe.val_split != NO_VALIDATION
-    return without and images > 1
-
-
 def read_train(recipe: DataRecipe) -> DetectionData:
     """The training images as annotated, none of them decoded yet."""
-    split, _ = choose_splits(recipe)
-    return read_data(recipe.path, split=split, on_bad_box=recipe.on_bad_box, files=recipe.files)
+    return _read(recipe, choose_splits(recipe)[0])
 
 
 def trained_paths(recipe: DataRecipe) -> set[str]:
     """The files that a training by this recipe learns from."""
-    train = read_train(recipe)
-    if holds_out(recipe, len(train)):
+    split, val_split = choose_splits(recipe)
+    train = _read(recipe, split)
+    if _holds_out(recipe, val_split, images=len(train)):
         train, _ = hold_out(train, recipe.hold_out)
     return set(train.paths)
 
 
-def prepare(recipe: DataRecipe, *, threads: int, console: Console) -> Prepared:
+def _read(
+    recipe: DataRecipe, split: str | None, *, classes: Sequence[str] | None = None
+) -> DetectionData:
+    return read_data(
+        recipe.path,
+        split=split,
+        on_bad_box=recipe.on_bad_box,
+        classes=classes,
+        files=recipe.files,
+    )
+
+
+def _holds_out(recipe: DataRecipe, val_split: str | None, *, images: int) -> bool:
+    """Whether some of the training images are kept back for validation."""
+    return val_split is None and recipe.val_split != NO_VALIDATION and images > 1
+
+
+def prepare(
+    recipe: DataRecipe,
+    *,
+    threads: int,
+    console: Console,
+    kept: Mapping[str, Surveyed] = MappingProxyType({}),
+) -> Prepared:
     """Reads and checks what the recipe names; every image is decoded once.
 
-    Raises DataError for data that cannot be used, and says what there is instead.
+    kept: surveys of an earlier time; those of the same annotations are taken as they are, and no
+    image is decoded for them. Raises DataError for data that cannot be used, and says what there is
+    instead.
     """
     split, val_split = choose_splits(recipe)
-    surveyed = _survey(recipe, read_train(recipe), None, threads=threads, console=console)
-    train = surveyed.data
+    survey = partial(_survey, threads=threads, console=console)
+    annotated = _read(recipe, split)
+    surveyed = survey(annotated, kept.get("training"), like=None)
+    train = usable_images(annotated, surveyed.survey, on_bad_box=recipe.on_bad_box)
     if not train.num_objects:
         lacking = "no usable image" if not len(train) else f"no object in {len(train)} images"
         raise DataError(
             "\n".join([f"{recipe.path}: {lacking} to train on", *shortened(train.problems)])
         )
-    parts = {"training": train}
+    parts, surveys = {"training": train}, {"training": surveyed}
     for use, name in (("validation", val_split), ("test", recipe.test_split)):
         if name:
-            annotated = read_data(
-                recipe.path,
-                split=name,
-                on_bad_box=recipe.on_bad_box,
-                classes=train.classes,
-                files=recipe.files,
-            )
-            found = _survey(recipe, annotated, surveyed, threads=threads, console=console)
-            if len(annotated) and not len(found.data):
-                reasons = shortened(found.data.problems)
+            annotated = _read(recipe, name, classes=train.classes)
+            surveys[use] = survey(annotated, kept.get(use), like=surveyed.survey)
+            part = usable_images(annotated, surveys[use].survey, on_bad_box=recipe.on_bad_box)
+            if len(annotated) and not len(part):
+                reasons = shortened(part.problems)
                 raise DataError("\n".join([f"{name}: no usable image for {use}", *reasons]))
-            parts[use] = _apart(found.data, train, name=name, use=use)
+            parts[use] = _apart(part, train, name=name, use=use)
     problems = [problem for part in parts.values() for problem in part.problems]
     names = {"training": split or "all images", "validation": val_split, "test": recipe.test_split}
-    notes = [f"{use} on {names[use]}: {_count(part)}" for use, part in parts.items()]
-    if holds_out(recipe, len(train)):
+    notes = [f"{use} on {names[use]}: {describe_size(part)}" for use, part in parts.items()]
+    if _holds_out(recipe, val_split, images=len(train)):
         train, parts["validation"] = hold_out(train, recipe.hold_out)
         notes.append(
             f"no split is for validation: {len(parts['validation'])} of the training images are "
@@ -127,56 +149,49 @@ def prepare(recipe: DataRecipe, *, threads: int, console: Console) -> Prepared:
         )
     elif val_split is None:
         notes.append("no validation: the last model is the result")
-    notes.append(_pixels(surveyed))
+    notes.append(describe_pixels(surveyed.survey))
     if recipe.ignored == "object":
         train = replace(train, ignore=np.zeros_like(train.ignore))
+    if known := [use for use in surveys if surveys[use] is kept.get(use)]:
+        notes.append(f"{', '.join(known)}: the images the run began with, none decoded again")
     return Prepared(
         train=train,
         val=parts.get("validation"),
         val_split=val_split or "held out",
         test=parts.get("test"),
-        channels=surveyed.channels,
-        mean=surveyed.mean,
-        std=surveyed.std,
-        notes=(*notes, *train.notes),
+        channels=surveyed.survey.channels,
+        mean=surveyed.survey.mean,
+        std=surveyed.survey.std,
+        notes=(*notes, *train.notes, *warnings(parts | {"training": train})),
         problems=tuple(dict.fromkeys(problems)),
-        dtype=surveyed.dtype,
-        is_rgb=surveyed.is_rgb,
+        dtype=surveyed.survey.dtype,
+        is_rgb=surveyed.survey.is_rgb,
+        surveys=surveys,
     )
 
 
 def _survey(
-    recipe: DataRecipe,
     data: DetectionData,
-    like: Survey | None,
+    kept: Surveyed | None,
     *,
+    like: Survey | None,
     threads: int,
     console: Console,
-) -> Survey:
-    """The survey of `data`, whose pixels must be `like` those of another, if there is one."""
+) -> Surveyed:
+    """The survey of `data`: `kept`, if it is of the same annotations, or else a new one.
+
+    like: what the pixels must be.
+    """
+    channels, dtype = (like.channels, like.dtype) if like else (None, None)
+    annotations = fingerprint(data)
+    pixels = kept and (kept.survey.channels, kept.survey.dtype)
+    if kept and kept.annotations == annotations and (like is None or pixels == (channels, dtype)):
+        return kept
     with progress_bar(console, "decoding every image once") as report:
-        return survey_images(
-            data,
-            threads=threads,
-            channels=like and like.channels,
-            dtype=like and like.dtype,
-            on_bad_box=recipe.on_bad_box,
-            progress=report,
+        survey = survey_images(
+            data, threads=threads, channels=channels, dtype=dtype, progress=report
         )
-
-
-def _pixels(survey: Survey) -> str:
-    """What the pixels are: `pixels: uint8, 3 channels (RGB), mean 106 98 91, std 61 60 62`."""
-    count = f"{survey.channels} channel{'s' if survey.channels > 1 else ''}"
-    kind = f"{count} (RGB)" if survey.is_rgb else count
-    mean, std = (_few(values) for values in (survey.mean, survey.std))
-    return f"pixels: {survey.dtype}, {kind}, mean {mean}, std {std}"
-
-
-def _few(values: np.ndarray) -> str:
-    """The numbers, or the first and the last where there are many of them."""
-    numbers = [f"{value:.4g}" for value in values]
-    return " ".join(numbers if len(numbers) <= 4 else [*numbers[:2], "...", numbers[-1]])
+    return Surveyed(annotations, survey)
 
 
 def _apart(data: DetectionData, train: DetectionData, *, name: str, use: str) -> DetectionData:
@@ -209,9 +224,3 @@ def fingerprint(data: DetectionData) -> str:
     for column in (*images, data.boxes, data.labels, data.ignore):
         digest.update(np.ascontiguousarray(column).tobytes())
     return digest.hexdigest()[:16]
-
-
-def _count(data: DetectionData) -> str:
-    empty = int((np.diff(data.offsets) == 0).sum())
-    without = f", {empty} of them without objects" if empty else ""
-    return f"{len(data)} images{without}, {data.num_objects} objects of {len(data.classes)} classes"

@@ -18,6 +18,8 @@ from scratchdet.train.device import choose_device, choose_precision
 from scratchdet.train.distributed import Ranks
 from scratchdet.train.norms import plan_norms
 
+SMALLEST_SIDE, LARGEST_SIDE = 32, 2048  # of an input, in pixels, without a remark; our choice
+
 
 def check_names(recipe: Recipe) -> None:
     """Raises RecipeError for a network or a preset that does not exist, and lists those that do."""
@@ -58,7 +60,7 @@ def resolve(recipe: Recipe, *, ranks: Ranks | None = None) -> tuple[Recipe, tupl
     if recipe.data.batch:
         recipe, lines = resolve_norms(recipe, ranks=ranks)
     plan(recipe.model)
-    return recipe, (describe_network(recipe.model), *lines)
+    return recipe, (describe_network(recipe.model), *_unusual_size(recipe.model), *lines)
 
 
 def resolve_norms(recipe: Recipe, *, ranks: Ranks) -> tuple[Recipe, tuple[str, ...]]:
@@ -133,6 +135,23 @@ def describe_network(recipe: ModelRecipe) -> str:
     height, width = recipe.input_size
     name = f"{recipe.name} ({choices})" if choices else recipe.name
     return f"{name}, input {height} x {width} (--model.input-size)"
+
+
+def _unusual_size(recipe: ModelRecipe) -> list[str]:
+    """A line for an input that is hardly meant: too small to see anything, or for the memory."""
+    height, width = recipe.input_size
+    if min(height, width) < SMALLEST_SIDE:
+        return [
+            f"NOTE: an input of {height} x {width} is next to nothing after a few halvings: "
+            "objects are hardly found in it"
+        ]
+    if max(height, width) > LARGEST_SIDE:
+        times = height * width / 300**2
+        return [
+            f"NOTE: an input of {height} x {width} takes {times:.0f} times the memory and time of "
+            "300 x 300"
+        ]
+    return []
 
 
 def without_defaults(name: str, choices: Mapping[str, str]) -> dict[str, str]:

@@ -9,7 +9,13 @@ from PIL import Image
 from scratchdet.data import survey as survey_module
 from scratchdet.data.formats import read_data
 from scratchdet.data.images import read_image
-from scratchdet.data.survey import AHEAD, LEAST_RELATIVE_STD, LEAST_STD, survey_images
+from scratchdet.data.survey import (
+    AHEAD,
+    LEAST_RELATIVE_STD,
+    LEAST_STD,
+    survey_images,
+    usable_images,
+)
 from scratchdet.structures import DataError, Record, from_records
 
 BOX = np.array([[2, 4, 10, 20]], np.float32)
@@ -24,6 +30,11 @@ def data_of(files):
         ],
         ("a",),
     )
+
+
+def usable(data, *, on_bad_box="drop", **wanted):
+    """What a survey of `data` leaves of it."""
+    return usable_images(data, survey_images(data, threads=2, **wanted), on_bad_box=on_bad_box)
 
 
 def save(path, pixels):
@@ -42,7 +53,7 @@ def random_images(tmp_path):
 
 def test_a_survey_of_no_images_normalises_nothing():
     survey = survey_images(data_of([]), threads=2)
-    assert len(survey.data) == 0
+    assert len(survey.sizes) == len(usable_images(data_of([]), survey)) == 0
     assert survey.channels == 3
     assert survey.mean.tolist() == [0, 0, 0]
     assert survey.std.tolist() == [1, 1, 1]
@@ -54,8 +65,9 @@ def test_mean_and_spread_are_those_of_all_pixels_in_rgb_order(random_images):
     everything = np.concatenate([p.reshape(-1, 3) for p in pixels]).astype(np.float64)
     np.testing.assert_allclose(survey.mean, everything.mean(axis=0))
     np.testing.assert_allclose(survey.std, everything.std(axis=0))
-    assert survey.data.problems == ()
-    np.testing.assert_array_equal(survey.data.boxes, np.tile(BOX, (3, 1)))
+    found = usable_images(data_of(files), survey)
+    assert found.problems == ()
+    np.testing.assert_array_equal(found.boxes, np.tile(BOX, (3, 1)))
 
 
 @pytest.mark.parametrize("pixel", [(9, 0, 200), (0, 0, 0)])
@@ -73,11 +85,11 @@ def test_images_that_cannot_be_used_can_be_an_error_that_names_them(random_image
     doubled = (random_images[0][0][0], (20, 15))
     data = data_of([(broken, (40, 30)), turned, doubled])
     with pytest.raises(DataError, match="2 problems") as caught:
-        survey_images(data, threads=1, on_bad_box="error")
+        usable(data, on_bad_box="error")
     assert str(broken) in str(caught.value)
     assert "8x50, but annotated as 50x8" in str(caught.value)
     fine = data_of([doubled])  # a mere remark
-    assert len(survey_images(fine, threads=1, on_bad_box="error").data) == 1
+    assert len(usable(fine, on_bad_box="error")) == 1
 
 
 def test_images_are_not_queued_long_before_they_are_decoded(random_images, monkeypatch):
@@ -96,7 +108,7 @@ def test_images_are_not_queued_long_before_they_are_decoded(random_images, monke
 def test_data_without_faults_are_not_rebuilt(random_images, monkeypatch):
     data = data_of(random_images[0])
     monkeypatch.setattr(survey_module, "_judge", None)
-    assert survey_images(data, threads=1).data.boxes is data.boxes
+    assert usable(data) is data
 
 
 def test_the_number_of_threads_changes_nothing(random_images):
@@ -104,7 +116,7 @@ def test_the_number_of_threads_changes_nothing(random_images):
     one, many = survey_images(data, threads=1), survey_images(data, threads=7)
     assert one.mean.tobytes() == many.mean.tobytes()
     assert one.std.tobytes() == many.std.tobytes()
-    assert list(one.data.ids) == list(many.data.ids)
+    assert one.sizes.tolist() == many.sizes.tolist() == data.sizes.tolist()
 
 
 def test_files_that_are_all_grey_have_one_channel(tmp_path):
@@ -123,10 +135,10 @@ def test_files_that_are_all_grey_have_one_channel(tmp_path):
 def test_unreadable_images_are_dropped_and_named(random_images, tmp_path):
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"no image")
-    survey = survey_images(data_of([(broken, (40, 30)), *random_images[0]]), threads=2)
-    assert list(survey.data.ids) == ["0", "1", "2"]
-    assert survey.data.num_objects == 3
-    (problem,) = survey.data.problems
+    found = usable(data_of([(broken, (40, 30)), *random_images[0]]))
+    assert list(found.ids) == ["0", "1", "2"]
+    assert found.num_objects == 3
+    (problem,) = found.problems
     assert problem.where == str(broken)
     assert problem.action == "image dropped"
 
@@ -195,10 +207,13 @@ def test_a_grey_file_that_was_saved_as_rgb_is_one_channel_of_its_image(tmp_path)
     grey = save(tmp_path / "grey.png", levels)
     rgb = save(tmp_path / "rgb.png", np.dstack([levels] * 3))
     pairs = [f"{grey}|{grey}", f"{grey}|{grey}", f"{rgb}|{grey}"]
-    survey = survey_images(data_of([(Path(pair), (40, 30)) for pair in pairs]), threads=2)
-    assert (survey.channels, survey.is_rgb, len(survey.data)) == (2, False, 3)
+    data = data_of([(Path(pair), (40, 30)) for pair in pairs])
+    survey = survey_images(data, threads=2)
+    assert (survey.channels, survey.is_rgb) == (2, False)
+    found = usable_images(data, survey)
+    assert len(found) == 3
     np.testing.assert_allclose(survey.mean, [levels.mean()] * 2)
-    (problem,) = survey.data.problems
+    (problem,) = found.problems
     assert (problem.where, problem.action) == (pairs[2], "kept")
     pixels = read_image(pairs[2], channels=2)
     np.testing.assert_array_equal(pixels, np.dstack([levels] * 2))
@@ -217,25 +232,25 @@ def test_pixels_of_different_types_are_an_error(tmp_path):
 
 def test_images_of_another_type_than_asked_for_cannot_be_used(tmp_path):
     deep = save(tmp_path / "deep.png", np.full((30, 40), 4000, np.uint16))
-    survey = survey_images(data_of([(deep, (40, 30))]), threads=1, channels=1, dtype="uint8")
-    assert len(survey.data) == 0
-    assert survey.data.problems[0].what == "its pixels are uint16; uint8 is wanted"
+    found = usable(data_of([(deep, (40, 30))]), channels=1, dtype="uint8")
+    assert len(found) == 0
+    assert found.problems[0].what == "its pixels are uint16; uint8 is wanted"
 
 
 def test_boxes_of_an_image_resized_after_annotation_are_resized_too(tmp_path):
     path = save(tmp_path / "a.png", np.zeros((60, 80, 3), np.uint8))
-    survey = survey_images(data_of([(path, (40, 30))]), threads=1)
-    assert survey.data[0].size == (80, 60)
-    assert survey.data.boxes.tolist() == [[4, 8, 20, 40]]
-    assert "80x60, but annotated as 40x30" in survey.data.problems[0].what
+    found = usable(data_of([(path, (40, 30))]))
+    assert found[0].size == (80, 60)
+    assert found.boxes.tolist() == [[4, 8, 20, 40]]
+    assert "80x60, but annotated as 40x30" in found.problems[0].what
     assert BOX.tolist() == [[2, 4, 10, 20]]
 
 
 def test_an_image_of_another_shape_than_annotated_is_dropped(tmp_path):
     path = save(tmp_path / "a.png", np.zeros((60, 80, 3), np.uint8))
-    survey = survey_images(data_of([(path, (30, 40))]), threads=1)
-    assert len(survey.data) == 0
-    assert survey.data.problems[0].action == "image dropped"
+    found = usable(data_of([(path, (30, 40))]))
+    assert len(found) == 0
+    assert found.problems[0].action == "image dropped"
 
 
 def test_progress_is_told_after_every_image(random_images):
@@ -245,6 +260,7 @@ def test_progress_is_told_after_every_image(random_images):
 
 
 def test_the_thermal_frames_have_one_channel(shared):
-    survey = survey_images(read_data(shared / "data/hit_uav_mini", split="test"), threads=2)
-    assert (survey.channels, len(survey.data)) == (1, 26)
-    assert survey.data.problems == ()
+    data = read_data(shared / "data/hit_uav_mini", split="test")
+    survey = survey_images(data, threads=2)
+    assert (survey.channels, len(usable_images(data, survey))) == (1, 26)
+    assert usable_images(data, survey).problems == ()
