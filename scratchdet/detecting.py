@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from scratchdet.analysis.plots import draw_detections, save_image
+from scratchdet.analysis.plots import draw_detections, fitted, save_image
 from scratchdet.data import packed
 from scratchdet.data.images import EXTENSIONS, read_image
 from scratchdet.data.references import files_of
@@ -13,6 +13,9 @@ from scratchdet.data.stacks import group
 from scratchdet.files import replacing
 from scratchdet.models.detector import Detector
 from scratchdet.structures import DataError, Detections
+
+LEAST_PICTURE = 320
+"""Pixels of the longer side; smaller images are enlarged, or their tags would hide them."""
 
 
 class Summary(NamedTuple):
@@ -90,6 +93,9 @@ def detect_files(
                 continue
             found = detector.predict([image], min_score=min_score)[0]
             boxes, scores, labels = (part.numpy(force=True) for part in found)
+            if max(image.shape[:2]) < LEAST_PICTURE:
+                image, factors = fitted(image, LEAST_PICTURE)
+                boxes = boxes * factors
             picture = draw_detections(image, boxes, scores, labels, classes=detector.classes)
             members = [Path(member) for member in files_of(file)]
             target = out / _free_name(members[0].stem, taken)

@@ -118,12 +118,23 @@ def test_an_image_without_objects_has_a_line_and_a_picture(tmp_path):
 
 
 def test_the_picture_is_as_large_as_the_image_and_shows_the_box(tmp_path):
-    file = picture(tmp_path / "a.png", size=(60, 80))
+    file = picture(tmp_path / "a.png", size=(300, 400))
     detect([file], tmp_path / "out")
     drawn = cv2.imread(str(tmp_path / "out" / "a.png"))
-    assert drawn.shape == (60, 80, 3)
+    assert drawn.shape == (300, 400, 3)
     assert (drawn != 90).any()
+    assert (drawn[200:, 300:] == 90).all()
     assert (cv2.imread(str(file)) == 90).all()
+
+
+def test_a_small_image_is_enlarged_with_its_boxes(tmp_path):
+    _, lines, _ = detect([picture(tmp_path / "a.png", size=(40, 30))], tmp_path / "out")
+    assert lines[0]["objects"][0]["box"] == [2.12, 3.0, 20.0, 30.46]  # of the image as it is
+    drawn = cv2.imread(str(tmp_path / "out" / "a.png"))
+    assert drawn.shape == (320, 240, 3)  # eight times
+    rows, columns = np.nonzero((drawn != 90).any(axis=2))
+    assert abs(columns.max() - 20 * 8) <= 8
+    assert abs(rows.max() - 30.456 * 8) <= 8
 
 
 def test_files_of_the_same_name_get_pictures_of_their_own(tmp_path):

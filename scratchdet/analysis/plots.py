@@ -93,7 +93,7 @@ def contact_sheet(
     sheet = np.full((rows * pitch + GAP, columns * pitch + GAP, 3), WHITE, np.uint8)
     known = [np.zeros((0, 4))] * len(images) if truth is None else truth
     for index, (image, found, real) in enumerate(zip(images, detections, known, strict=True)):
-        picture, scale = _fitted(image, cell)
+        picture, scale = fitted(image, cell)
         picture = _with_boxes(picture, np.asarray(real) * scale, [WHITE] * len(real))
         scores = np.asarray(found.scores)
         shown = scores >= min_score
@@ -111,7 +111,7 @@ def contact_sheet(
     return sheet
 
 
-def _fitted(image: np.ndarray, cell: int) -> tuple[np.ndarray, np.ndarray]:
+def fitted(image: np.ndarray, cell: int) -> tuple[np.ndarray, np.ndarray]:
     """RGB copy scaled to `cell` pixels on its longer side, and the factors (4,) for its boxes."""
     picture = as_picture(image)
     height, width = picture.shape[:2]
