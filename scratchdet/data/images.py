@@ -153,28 +153,19 @@ def _check_finite(file: str, pixels: np.ndarray) -> None:
 
 def image_size(reference: str | Path) -> tuple[int, int]:
     """(width, height) as `read_image` will return it, from the header of the (first) file alone."""
-    return _header(files_of(reference)[0])[0]
-
-
-def stored_channels(reference: str | Path) -> int:
-    """The channels that `read_image` finds, from the headers alone."""
-    return sum(_header(file)[1] for file in files_of(reference))
-
-
-def _header(file: str) -> tuple[tuple[int, int], int]:
-    """Size (width, height) and channels of one file; DataError if it has no such header."""
+    file = files_of(reference)[0]
     with _stream(file) as stream:
         start = stream.read(LONGEST_MAGIC)
         stream.seek(0)
         if start.startswith(npy.MAGIC):
-            rows, columns, channels = npy.read_header(file, stream).shape
-            return (columns, rows), channels
+            height, width, _ = npy.read_header(file, stream).shape
+            return width, height
         if start.startswith(tiff.MAGIC):
             header = tiff.read_header(file, stream)
             if not header.is_picture:
-                return (header.shape[1], header.shape[0]), header.shape[2]
+                return header.shape[1], header.shape[0]
             stream.seek(0)
-        return pictures.read_header(file, stream)
+        return pictures.read_header(file, stream).size
 
 
 def _stream(file: str) -> BinaryIO:

@@ -10,7 +10,7 @@ import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scratchdet.data.images import decode, image_size, read_image, stored_channels
+from scratchdet.data.images import decode, image_size, read_image
 from scratchdet.data.references import join
 from scratchdet.ops.pixels import DTYPES
 from scratchdet.structures import DataError
@@ -83,7 +83,6 @@ def test_every_value_arrives_as_it_was_written(tmp_path, writer, channels, dtype
     np.testing.assert_array_equal(read.pixels, pixels)
     assert not read.is_rgb
     assert image_size(tmp_path / name) == (WIDTH, HEIGHT)
-    assert stored_channels(tmp_path / name) == channels
     np.testing.assert_array_equal(read_image(tmp_path / name, channels=channels), pixels)
 
 
@@ -189,7 +188,7 @@ def npy_bytes(array) -> bytes:
 )  # fmt: skip
 def test_a_damaged_npy_file_is_refused_in_words(tmp_path, content, why):
     (tmp_path / "a.npy").write_bytes(content)
-    for read in (read_image, image_size, stored_channels):
+    for read in (read_image, image_size):
         with pytest.raises(DataError, match=rf"a\.npy: .*{why}"):
             read(tmp_path / "a.npy")
 
@@ -266,7 +265,6 @@ def test_files_of_one_image_are_its_channels_one_after_the_other(tmp_path):
         (write_tiff if file.suffix == ".tif" else np.save)(file, part)
     reference = join([str(file) for file in files])
     np.testing.assert_array_equal(read_image(reference), np.dstack(parts))
-    assert stored_channels(reference) == 7
     assert image_size(reference) == (WIDTH, HEIGHT)
     assert not decode(join([str(files[0])] * 3)).is_rgb
     with pytest.raises(DataError, match="has 7 channels; 5 are wanted"):
