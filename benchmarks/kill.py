@@ -14,6 +14,7 @@ import json
 import platform
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -28,7 +29,7 @@ from typing import Any
 
 import faults
 import torch
-from trials import Ended, begin, differences, go_on, make_data, recipe_for, step_of
+from trials import Ended, begin, differences, go_on, make_data, recipe_for, step_resumed
 
 from scratchdet.train.device import choose_precision
 from scratchdet.version import describe_code
@@ -36,6 +37,9 @@ from scratchdet.version import describe_code
 RESULTS = Path(__file__).parent / "results" / "kill.json"
 MOMENTS = 20  # at random
 WORKERS = (0, 1, 2)
+# How a process ends: as the shell has it, or the signal.
+SAVED, INTERRUPTED, KILLED, TERMINATED = 1, 130, -signal.SIGKILL, -signal.SIGTERM
+OUTSIDE = ("while images are surveyed", "while the report is written")  # of the steps
 
 
 class Trials:
@@ -76,7 +80,6 @@ class Trials:
         run = (folder or self.folder) / "run"
         begin(run, recipe_for(self.data, workers=workers, precision=precision))
         ended = disturb(run, seconds)
-        at = step_of(run / "last" / "checkpoint.safetensors")
         wrong = after(run)
         resumed = go_on(run)
         if resumed.status:
@@ -91,7 +94,7 @@ class Trials:
                 "workers": workers,
                 "precision": precision,
                 "status": ended.status,
-                "checkpoint": at,
+                "resumed_at_step": step_resumed(resumed.said),
                 "lost": wrong,
             }
         )
@@ -115,14 +118,22 @@ class Trials:
         self.disturbed("killed", "three times in a row", disturb)
 
     def at_moments(
-        self, kind: str, moments: dict[str, faults.Moment], happening: faults.Happening
+        self,
+        kind: str,
+        moments: dict[str, faults.Moment],
+        happening: faults.Happening,
+        *,
+        status: Callable[[str], int],
     ) -> None:
+        """It happens at each of the moments, and the run ends with the status of that one."""
         for what, moment in moments.items():
-            self.disturbed(
-                kind,
-                what,
-                lambda run, _, moment=moment: go_on(run, disturb=partial(moment, happening)),
-            )
+
+            def disturb(run: Path, _: float, moment: Any = moment, what: str = what) -> Ended:
+                ended = go_on(run, disturb=partial(moment, happening))
+                assert ended.status == status(what), ended
+                return ended
+
+            self.disturbed(kind, what, disturb)
 
     def fill(self, moments: dict[str, faults.Moment], disk: Path | None) -> None:
         """The disk is full where the moments say; it is a limit on files where `disk` is None."""
@@ -173,9 +184,9 @@ def cut(path: Path) -> None:
 
 @contextmanager
 def small_disk(folder: Path) -> Iterator[Path | None]:
-    """A file system of 16 MiB, where this process may make one; else None."""
+    """A file system of 64 MiB, where this process may make one; else None."""
     folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder)]
+    command = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(folder)]
     try:
         made = subprocess.run(command, capture_output=True).returncode == 0
     except FileNotFoundError:
@@ -190,9 +201,17 @@ def small_disk(folder: Path) -> Iterator[Path | None]:
 def run_all(trials: Trials) -> None:
     trials.kill_at_random(MOMENTS)
     trials.kill_again_and_again()
-    trials.at_moments("killed", faults.TO_KILL, faults.kill)
-    trials.at_moments("Ctrl-C", faults.TO_STOP, faults.press_ctrl_c)
-    trials.at_moments("SIGTERM", faults.TO_STOP, faults.terminate)
+    trials.at_moments("killed", faults.TO_KILL, faults.kill, status=lambda what: KILLED)
+    for kind, happening, unsaved in (
+        ("Ctrl-C", faults.press_ctrl_c, INTERRUPTED),
+        ("SIGTERM", faults.terminate, TERMINATED),
+    ):
+        trials.at_moments(
+            kind,
+            faults.TO_STOP,
+            happening,
+            status=lambda what, unsaved=unsaved: unsaved if what in OUTSIDE else SAVED,
+        )
     trials.fill(faults.TO_FILL, None)
     with small_disk(trials.folder / "disk") as disk:
         if disk is not None:
@@ -211,7 +230,8 @@ def run_all(trials: Trials) -> None:
 
 def run_quick(trials: Trials) -> None:
     trials.kill_at_random(1)
-    trials.at_moments("killed", {name: faults.TO_KILL[name] for name in faults.QUICK}, faults.kill)
+    quick = {name: faults.TO_KILL[name] for name in faults.QUICK}
+    trials.at_moments("killed", quick, faults.kill, status=lambda what: KILLED)
     trials.fill({"checkpoint": faults.TO_FILL["checkpoint"]}, None)
     trials.damage({"one bit flipped": trials.flip})
 

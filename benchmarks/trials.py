@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -140,9 +141,10 @@ def differences(run: Path, straight: Path) -> list[str]:
     return found
 
 
-def step_of(checkpoint: Path) -> int:
-    """The step that a checkpoint is of; 0 where there is none."""
-    return int(_progress(checkpoint)["step"]) if checkpoint.exists() else 0
+def step_resumed(said: str) -> int:
+    """The step that a run was resumed at, which says so; 0 where it began anew."""
+    found = re.search(r"resumed at step (\d+)", said)
+    return int(found[1]) if found else 0
 
 
 def _timeless(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -187,8 +189,3 @@ def _metadata(path: Path) -> dict[str, Any]:
     if "progress" in metadata:
         metadata["progress"] = {**json.loads(metadata["progress"]), "seconds": 0}
     return metadata
-
-
-def _progress(path: Path) -> dict[str, Any]:
-    progress: dict[str, Any] = _metadata(path)["progress"]
-    return progress
