@@ -50,14 +50,27 @@ def fill(folder: Path) -> None:
 
 def _before(owner: Any, name: str, *, call: int = 1) -> Moment:
     """Before the given call (from 1) of a function."""
+    return _around(owner, name, call=call, after=False)
+
+
+def _after(owner: Any, name: str, *, call: int = 1) -> Moment:
+    """After the given call (from 1) of a function."""
+    return _around(owner, name, call=call, after=True)
+
+
+def _around(owner: Any, name: str, *, call: int, after: bool) -> Moment:
 
     def arrange(happen: Happening) -> None:
         original, calls = getattr(owner, name), count(1)
 
         def changed(*arguments: Any, **named: Any) -> Any:
-            if next(calls) == call:
+            now = next(calls) == call
+            if now and not after:
                 happen()
-            return original(*arguments, **named)
+            value = original(*arguments, **named)
+            if now and after:
+                happen()
+            return value
 
         setattr(owner, name, changed)
 
@@ -137,6 +150,7 @@ TO_KILL: dict[str, Moment] = {
     "half a line of log.jsonl written": _half_a_line(call=6),
     "half a figure for TensorBoard written": _half_an_event(call=7),
     "in an evaluation": _before(results, "detect_all", call=2),
+    "last checkpoint just in place": _after(results, "save_checkpoint", call=4),
     "last checkpoint written, report not": _before(loop, "finish"),
     "half of metrics.json written": _of_file(".metrics.", "write_text", half=True),
 }
