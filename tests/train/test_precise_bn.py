@@ -172,6 +172,13 @@ def test_two_ranks_with_half_of_the_batches_each_measure_what_one_measures(tmp_p
         torch.testing.assert_close(theirs, alone, rtol=1e-5, atol=1e-6)
 
 
+def test_what_is_random_in_training_is_not_while_measuring():
+    detector = made()
+    detector.backbone = nn.Sequential(nn.Dropout(0.5), detector.backbone).train()
+    once, again = (measured(detector, [images(3)]) for _ in range(2))
+    assert all(torch.equal(once[key], again[key]) for key in once)
+
+
 def test_bf16_measures_nearly_the_same():
     detector, batches = made(), images(8).split(4)
     exact = measured(detector, batches)["backbone.root.0.1.running_var"]
