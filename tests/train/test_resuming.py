@@ -240,3 +240,14 @@ def test_a_full_disk_is_a_no_and_wrong_use_is_not(run, monkeypatch, capsys):
         assert cli.main(command) == cli.NO
     assert "No space left on device: 'a'. The run has ended" in capsys.readouterr().err
     assert cli.main([*command, "--seed", "3"]) == cli.WRONG_USE
+
+
+def test_where_nothing_can_be_written_no_image_is_read_first(made, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+
+    def reading(*arguments, **named):
+        raise AssertionError("images are read")
+
+    monkeypatch.setattr(loop, "prepare", reading)
+    with pytest.raises(NotADirectoryError, match=r"file/run"):
+        train(recipe_of(made), tmp_path / "file" / "run")
