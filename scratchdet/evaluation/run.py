@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import torch
 
 from scratchdet.data.formats import list_splits, read_data
 from scratchdet.data.images import read_image
@@ -13,7 +15,7 @@ from scratchdet.data.split import split_called
 from scratchdet.data.survey import survey_images, usable_images
 from scratchdet.evaluation.columns import from_detections
 from scratchdet.evaluation.metrics import Metrics, evaluate_detections
-from scratchdet.structures import DataError, DetectionData, Detections, Record
+from scratchdet.structures import DataError, DetectionData, Detections, Problem, Record
 
 BATCH = 16
 READERS = 4  # threads that decode: OpenCV releases the GIL
@@ -37,25 +39,47 @@ def detect_all(
     *,
     batch: int = BATCH,
     progress: Callable[[int], None] | None = None,
+    unreadable: Callable[[Problem], None] | None = None,
 ) -> list[Detections]:
     """What the detector finds in each image, in the order of `data`.
 
-    progress: called with the number of images done. Raises DataError for an unreadable image.
+    progress: called with the number of images done. unreadable: called for an image that cannot be
+    read, in which nothing is found then; without it such an image is a DataError.
     """
     found: list[Detections] = []
-    for images in _batches(data, channels=detector.in_channels, batch=batch):
-        found.extend(detector.predict(images))
+    read = partial(_read, channels=detector.in_channels, dtype=detector.image_dtype)
+    for images in _batches(data, read, batch=batch):
+        in_readable = iter(detector.predict([one for one in images if isinstance(one, np.ndarray)]))
+        for image in images:
+            if not isinstance(image, DataError):
+                found.append(next(in_readable))
+                continue
+            if unreadable is None:
+                raise image
+            where = data.paths[len(found)]
+            what = str(image).removeprefix(f"{where}: ")
+            unreadable(Problem(where, what, "nothing found in it"))
+            found.append(_nothing())
         if progress is not None:
             progress(len(found))
     return found
 
 
-def _batches(data: DetectionData, *, channels: int, batch: int) -> Iterator[list[np.ndarray]]:
+def _nothing() -> Detections:
+    return Detections(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.int64))
+
+
+def _read(record: Record, *, channels: int, dtype: str) -> np.ndarray | DataError:
+    try:
+        return read_image(record.path, channels=channels, dtype=dtype, annotated_size=record.size)
+    except DataError as error:
+        return error
+
+
+def _batches(
+    data: DetectionData, read: Callable[[Record], np.ndarray | DataError], *, batch: int
+) -> Iterator[list[np.ndarray | DataError]]:
     """The decoded images, a batch at a time; the next is decoded while one is worked on."""
-
-    def read(record: Record) -> np.ndarray:
-        return read_image(record.path, channels=channels, annotated_size=record.size)
-
     with ThreadPoolExecutor(READERS) as readers:
         coming = [readers.submit(read, data[i]) for i in range(min(batch, len(data)))]
         for start in range(0, len(data), batch):

@@ -166,9 +166,22 @@ def train(
             write_problems(prepared.problems, run_dir / "data_problems.txt")
             write_surveys(survey_of(run_dir), prepared.surveys)
         clock = StepClock(device, on=profile)
-        progress = _run(recipe, prepared, training, progress, run_dir, ranks, clock, console)
+        bad = BadImages(
+            images=sum(len(part) for part in (prepared.train, prepared.val, prepared.test) if part),
+            limit=recipe.data.bad_images,
+            known=prepared.problems,
+        )
+        progress = _run(recipe, prepared, training, progress, bad, run_dir, ranks, clock, console)
         clock.show(console)
-        finish(recipe, prepared, progress=progress, run_dir=run_dir, ranks=ranks, console=console)
+        finish(
+            recipe,
+            prepared,
+            progress=progress,
+            bad=bad,
+            run_dir=run_dir,
+            ranks=ranks,
+            console=console,
+        )
     return run_dir
 
 
@@ -177,6 +190,7 @@ def _run(
     prepared: Prepared,
     training: Training,
     progress: Progress,
+    bad: BadImages,
     run_dir: Path,
     ranks: Ranks,
     clock: StepClock,
@@ -190,7 +204,6 @@ def _run(
     fill = zero_of(detector)
     samples = samples_from(recipe, prepared, fill=fill, ranks=ranks, console=console)
     batches = batches_from(recipe, samples, start=progress.step, stop=schedule.steps, ranks=ranks)
-    bad = BadImages(images=len(samples), limit=recipe.data.bad_images, known=prepared.problems)
     log: RunLog | NoLog = NoLog()
     if ranks.first:
         log = RunLog(run_dir, start=progress.step, steps=schedule.steps, console=console)
@@ -249,6 +262,7 @@ def _run(
                     ema.detector,
                     prepared.val,
                     progress=progress,
+                    bad=bad,
                     log=log,
                     run_dir=run_dir,
                     ranks=ranks,

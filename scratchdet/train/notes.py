@@ -52,7 +52,7 @@ def warnings(parts: Mapping[str, DetectionData]) -> Iterator[str]:
         if counts.any() and not counts.all():
             lacking = [data.classes[label] for label in np.flatnonzero(counts == 0)]
             more = f" and {len(lacking) - SHOWN_CLASSES} more" if lacking[SHOWN_CLASSES:] else ""
-            what = "it has no AP and is not in the mean" if evaluated else "it cannot be learned"
+            what = "without AP, and not in the mean" if evaluated else "not to be learned"
             yield (
                 f"NOTE: {use} has no object of {', '.join(lacking[:SHOWN_CLASSES])}{more}: {what}"
             )

@@ -3,6 +3,9 @@
 import json
 import math
 import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +27,7 @@ from scratchdet.models.saved import find_model, load_model, save_model
 from scratchdet.ops.losses import Losses
 from scratchdet.recipe import Recipe
 from scratchdet.recipe_toml import to_toml
-from scratchdet.structures import DetectionData
+from scratchdet.structures import DataError, DetectionData, Problem, Record
 from scratchdet.terminal import say
 from scratchdet.train.checkpoint import Progress, checkpoint_of, previous_of, save_checkpoint
 from scratchdet.train.device import describe_device
@@ -39,6 +42,7 @@ from scratchdet.train.distributed import (
 from scratchdet.train.log import Log, read_log
 from scratchdet.train.prepare import Prepared
 from scratchdet.train.setup import Training
+from scratchdet.train.unreadable import BadImages
 from scratchdet.version import describe_code
 
 SHEET_IMAGES = 16
@@ -76,12 +80,19 @@ def validate(
     data: DetectionData,
     *,
     progress: Progress,
+    bad: BadImages,
     log: Log,
     run_dir: Path,
     ranks: Ranks,
 ) -> Progress:
     """Evaluates, logs, and keeps the model if it is the best so far."""
-    metrics = evaluate_together(detector, data, recipe.run.protocol, ranks=ranks)
+    metrics = evaluate_together(
+        detector,
+        data,
+        recipe.run.protocol,
+        ranks=ranks,
+        unreadable=lambda problem: bad.add([problem]),
+    )
     # NaN, no object to find, is never better; the first figure, if only 0, is better than none.
     is_best = metrics.ap50 > progress.best
     log.evaluation(progress.step, metrics.to_json(), best=is_best)
@@ -93,12 +104,22 @@ def validate(
 
 
 def evaluate_together(
-    detector: Predictor, data: DetectionData, protocol: str, *, ranks: Ranks
+    detector: Predictor,
+    data: DetectionData,
+    protocol: str,
+    *,
+    ranks: Ranks,
+    unreadable: Callable[[Problem], None] | None = None,
 ) -> Metrics:
-    """The figures of all images, of which each rank looks at its share; the same on every rank."""
+    """The figures of all images, of which each rank looks at its share; the same on every rank.
+
+    unreadable: as for `detect_all`, of this rank's share.
+    """
     begin, end = (len(data) * rank // ranks.size for rank in (ranks.rank, ranks.rank + 1))
     mine = data if ranks.size == 1 else data.subset(range(begin, end))
-    found = agreed(ranks, lambda: from_detections(detect_all(detector, mine)))
+    found = agreed(
+        ranks, lambda: from_detections(detect_all(detector, mine, unreadable=unreadable))
+    )
     shares = gathered_on_first(ranks, found._replace(image_index=found.image_index + begin))
     # One share after another, as a process alone would have found them.
     return from_first(
@@ -143,6 +164,7 @@ def finish(
     prepared: Prepared,
     *,
     progress: Progress,
+    bad: BadImages,
     run_dir: Path,
     ranks: Ranks,
     console: Console,
@@ -161,7 +183,14 @@ def finish(
     }
     if data is not None:
         detector = load_model(run_dir).to(ranks.device(torch.device(recipe.run.device)))
-        metrics = evaluate_together(detector, data, recipe.run.protocol, ranks=ranks)
+        metrics = evaluate_together(
+            detector,
+            data,
+            recipe.run.protocol,
+            ranks=ranks,
+            unreadable=lambda problem: bad.add([problem]),
+        )
+        bad.tell(ranks, run_dir=run_dir, console=console)
         show_metrics(console, metrics, what=split)
         figures = {
             "split": split,
@@ -206,11 +235,20 @@ def show_metrics(console: Console, metrics: Metrics, *, what: str) -> None:
 
 def draw_sheet(detector: Detector, data: DetectionData, path: Path) -> None:
     """A picture of the first images with what was found on them, over the truth in white."""
-    records = [data[index] for index in range(min(SHEET_IMAGES, len(data)))]
-    images = [
-        read_image(record.path, channels=detector.in_channels, annotated_size=record.size)
-        for record in records
-    ]
+    records, images = [], []
+    for record, image in islice(_readable(detector, data), SHEET_IMAGES):
+        records.append(record)
+        images.append(image)
     found = [type(one)(*(part.cpu() for part in one)) for one in detector.predict(images)]
     truth = [record.boxes for record in records]
     save_image(contact_sheet(images, found, classes=detector.classes, truth=truth), path)
+
+
+def _readable(detector: Detector, data: DetectionData) -> Iterator[tuple[Record, np.ndarray]]:
+    """The images that are not damaged since the survey; the others are among the problems."""
+    read = partial(read_image, channels=detector.in_channels, dtype=detector.image_dtype)
+    for record in data:
+        try:
+            yield record, read(record.path, annotated_size=record.size)
+        except DataError:
+            continue

@@ -1,5 +1,7 @@
 """A detector over a data set."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -140,3 +142,24 @@ def test_an_unreadable_image_is_named(tmp_path, scenes):
 def test_an_unknown_protocol_is_refused_with_those_there_are(root):
     with pytest.raises(ValueError, match=r"unknown protocol 'map': choose one of voc07, voc, coco"):
         evaluate(Seer(), root, "map")
+
+
+@pytest.mark.parametrize("batch", [1, 2, 16])
+def test_nothing_is_found_in_an_image_damaged_since_the_survey_if_somebody_is_told(
+    tmp_path, scenes, batch
+):
+    root = write_voc(tmp_path / "voc", {"test": scenes(5)}, classes=("a", "b"))
+    data = read_data(root)
+    whole = detect_all(Seer(), data, batch=batch)
+    Path(data.paths[1]).write_bytes(b"")
+    deeper = cv2.imencode(".png", np.zeros((64, 64), np.uint16))[1]
+    Path(data.paths[4]).write_bytes(deeper.tobytes())
+    told = []
+    found = detect_all(Seer(), data, batch=batch, unreadable=told.append)
+    assert [len(one.boxes) for one in found] == [1, 0, 1, 1, 0]
+    assert all(torch.equal(found[row].boxes, whole[row].boxes) for row in (0, 2, 3))
+    assert [(problem.where, problem.action) for problem in told] == [
+        (data.paths[row], "nothing found in it") for row in (1, 4)
+    ]
+    with pytest.raises(DataError, match=r"001\.jpg: the file is empty"):
+        detect_all(Seer(), data, batch=batch)
