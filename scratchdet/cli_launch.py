@@ -43,7 +43,7 @@ def launch(arguments: Sequence[str], *, processes: int, max_restarts: int) -> in
             statuses = _wait(started, signals)
             if not any(statuses):
                 return 0
-            if (status := noted_status(store, f"{restarts} of {processes}")) is not None:
+            if (status := noted_status(store, restarts)) is not None:
                 return status
             if signals:
                 _tell("interrupted")

@@ -12,7 +12,6 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from itertools import count
 from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
@@ -21,10 +20,9 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from scratchdet.models.detector import Detector
-from scratchdet.train.launch import Left, attempt, is_launched, launch_store
+from scratchdet.train.launch import Left, is_launched, launch_store, meet
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h: the signal a process gets when its parent dies
-MEETINGS = count()  # of these ranks, so far
 PATIENCE = timedelta(hours=12)  # rank 0 decodes all images while the others wait
 
 Value = TypeVar("Value")
@@ -78,7 +76,7 @@ def joined(ranks: Ranks) -> Iterator[None]:
         # gloo beside NCCL: objects are told over it, and it waits for as long as it is told to.
         "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo",
         # The launcher keeps its store over restarts: addresses of ranks that are gone stay in it.
-        store=dist.PrefixStore(f"group {next(MEETINGS)} of {attempt()}", launch_store()),
+        store=dist.PrefixStore(meet(rank=ranks.rank, size=ranks.size), launch_store()),
         rank=ranks.rank,
         world_size=ranks.size,
         timeout=PATIENCE,

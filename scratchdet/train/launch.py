@@ -6,15 +6,21 @@ what the former ones noted. A process that was started alone has no notes.
 """
 
 import os
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
+from uuid import uuid4
 
 import torch.distributed as dist
 
 NOTES = "scratchdet"  # before the names of all notes: the store has entries of torch as well
+RESTARTS = "TORCHELASTIC_RESTART_COUNT"  # in the environment
 PATIENCE = timedelta(minutes=5)  # until the processes of other machines are there
+POLL = 0.05  # seconds
+OWN = uuid4().hex  # tells this process from all others, before and beside it
+MET: list[str] = []  # the meetings of this process with the other ranks
 
 
 class Left(RuntimeError):
@@ -39,28 +45,47 @@ def launch_store() -> dist.Store:
     )
 
 
-def attempt() -> str:
-    """Tells the processes of this launch from those that were started before one of them died."""
-    restarts = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-    return f"{restarts} of {os.environ['WORLD_SIZE']}"
+def meet(*, rank: int, size: int) -> str:
+    """A name that all ranks get which have been started together, and nobody before them.
+
+    torchrun keeps its store when it starts the processes again, with all that the former ones have
+    written there, and does not count alike on all machines how often it has done so.
+    """
+    store, own = launch_store(), f"{OWN}-{len(MET)}"
+    if rank == 0:
+        store.set("meeting", own)
+        others = [f"{own} {other}" for other in range(1, size)]
+        store.wait(others, PATIENCE)
+        store.set(f"{own} all", " ".join(store.get(name).decode() for name in others))
+        MET.append(own)
+        return own
+    deadline = time.monotonic() + PATIENCE.total_seconds()
+    while time.monotonic() < deadline:
+        name = store.get("meeting").decode()  # perhaps of a rank 0 that is gone: it knows others
+        store.set(f"{name} {rank}", own)
+        if store.check([f"{name} all"]) and own in store.get(f"{name} all").decode().split():
+            MET.append(name)
+            return name
+        time.sleep(POLL)
+    raise Left("the first process of the run has not come")
 
 
 def note_begun(run_dir: Path) -> None:
-    """Notes that this launch trains into `run_dir`."""
+    """Notes that this launch trains into `run_dir`; for rank 0."""
     if is_launched():
         notes = dist.PrefixStore(NOTES, launch_store())
-        notes.compare_set(f"begun {run_dir.resolve()}", "", attempt())
+        notes.compare_set(f"begun {run_dir.resolve()}", "", OWN)
 
 
 def is_begun(run_dir: Path) -> bool:
     """Whether former processes of this launch have trained into `run_dir`, until one of them died.
 
-    They alone: the same answer on all ranks, however far the others are already.
+    For rank 0.
     """
     if not is_launched():
         return False
     notes, name = dist.PrefixStore(NOTES, launch_store()), f"begun {run_dir.resolve()}"
-    return notes.check([name]) and notes.get(name).decode() != attempt()
+    return bool(notes.check([name])) and notes.get(name).decode() != OWN
 
 
 def run_of_launch(choose: Callable[[], Path]) -> Path:
@@ -73,7 +98,7 @@ def run_of_launch(choose: Callable[[], Path]) -> Path:
     notes = dist.PrefixStore(NOTES, launch_store())
     if not notes.check(["run"]):
         machines = int(os.environ.get("GROUP_WORLD_SIZE", "1"))
-        if machines > 1 and os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0":
+        if machines > 1 and os.environ.get(RESTARTS, "0") != "0":
             # The notes lie on the machine of rank 0, which may be another one now.
             raise ValueError(
                 "the processes were started again, and which run they had begun is lost: start "
@@ -101,17 +126,19 @@ def ends_first(error: BaseException, status: int) -> bool:
         return True
     if isinstance(error, Left):
         return False
+    first = os.environ["RANK"] == "0"  # unless they have met
     try:
-        notes = dist.PrefixStore(f"{NOTES} {attempt()}", launch_store())
-        first = notes.add("ends", 1) == 1
+        notes = dist.PrefixStore(NOTES, launch_store())
+        if MET:
+            first = notes.add(f"ends of {MET[-1]}", 1) == 1
         if first and is_final(error):
-            notes.set("status", str(status))
+            notes.set(f"status {os.environ.get(RESTARTS, '0')}", str(status))
     except dist.DistError:  # the launcher is gone
-        return os.environ["RANK"] == "0"
+        return first
     return first
 
 
-def noted_status(store: dist.Store, attempt: str) -> int | None:
-    """The exit status of the final error that has ended an attempt, for its launcher."""
-    notes = dist.PrefixStore(f"{NOTES} {attempt}", store)
-    return int(notes.get("status")) if notes.check(["status"]) else None
+def noted_status(store: dist.Store, restarts: int) -> int | None:
+    """The exit status of the final error that has ended the processes, for their launcher."""
+    notes, name = dist.PrefixStore(NOTES, store), f"status {restarts}"
+    return int(notes.get(name)) if notes.check([name]) else None

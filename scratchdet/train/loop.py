@@ -96,11 +96,13 @@ def train(
     ranks = ranks_of_launch()
     run_dir = Path(run_dir)
     console = (console or Console()) if ranks.first else Console(quiet=True)
-    resume = resume or is_begun(run_dir)  # by this launch, and a process has died since
     if data is not None:
         recipe = differing(recipe, data={"path": str(Path(data).resolve())})
     check_names(recipe)  # before the parent's network is compared with a misspelt one
-    begun = resume and has_begun(run_dir)
+    with joined(ranks):
+        # By this launch, and one of its processes has died since.
+        resume = resume or from_first(ranks, lambda: is_begun(run_dir))
+        begun = resume and from_first(ranks, lambda: has_begun(run_dir))
     if begun:
         recipe = as_begun(recipe, run_dir)
     parent = read_parent(recipe.model.init) if recipe.model.init and not begun else None
