@@ -136,6 +136,8 @@ def _half_an_event(*, call: int) -> Moment:
 
 CHECKPOINT = ".checkpoint."  # how the temporary file begins; the finished one has no dot before
 
+IN_THIRD_STEP = _before(loop, "train_step", call=3)  # since the process was started
+
 TO_KILL: dict[str, Moment] = {
     "while images are surveyed": _before(survey, "_look", call=5),
     "half of recipe.toml written": _of_file(".recipe.", "write_text", half=True),

@@ -110,9 +110,10 @@ class Trials:
             )
 
     def kill_again_and_again(self) -> None:
-        def disturb(run: Path, seconds: float) -> Ended:
-            for _ in range(3):
-                ended = go_on(run, kill_after=self.random.random() * seconds)
+        def disturb(run: Path, _: float) -> Ended:
+            for _ in range(3):  # each comes further than the one before: two steps to a checkpoint
+                ended = go_on(run, disturb=partial(faults.IN_THIRD_STEP, faults.kill))
+                assert ended.status == KILLED, ended
             return ended
 
         self.disturbed("killed", "three times in a row", disturb)
