@@ -249,8 +249,10 @@ def _speaks(error: BaseException, status: int) -> bool:
     """Whether this process tells of its error: of several that train together one alone does."""
     if "LOCAL_RANK" not in os.environ:
         return True
-    from scratchdet.train.launch import ends_first
+    from scratchdet.train.launch import Left, ends_first, leave
 
+    if isinstance(error, Left):
+        leave(status)
     return ends_first(error, status)
 
 

@@ -5,12 +5,15 @@ The notes lie with the program that has started the processes, `torchrun` or `sc
 what the former ones noted. A process that was started alone has no notes.
 """
 
+import multiprocessing
 import os
+import sys
 import time
 from collections.abc import Callable
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
+from typing import NoReturn
 from uuid import uuid4
 
 import torch.distributed as dist
@@ -120,12 +123,12 @@ def is_final(error: BaseException) -> bool:
 def ends_first(error: BaseException, status: int) -> bool:
     """Whether this process is the first of its launch that ends with an error: it tells of it.
 
+    Not for Left, which follows from what another one tells.
+
     The exit status is noted for the launcher if the error is final.
     """
     if not is_launched():
         return True
-    if isinstance(error, Left):
-        return False
     first = os.environ["RANK"] == "0"  # unless they have met
     try:
         notes = dist.PrefixStore(NOTES, launch_store())
@@ -136,6 +139,18 @@ def ends_first(error: BaseException, status: int) -> bool:
     except dist.DistError:  # the launcher is gone
         return first
     return first
+
+
+def leave(status: int) -> NoReturn:
+    """Ends this process at once, and its workers.
+
+    In good order, after a connection to another process is broken, threads of gloo would abort it.
+    """
+    for worker in multiprocessing.active_children():
+        worker.terminate()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def noted_status(store: dist.Store, restarts: int) -> int | None:
