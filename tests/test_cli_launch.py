@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -178,20 +179,40 @@ def test_wrong_use_is_refused_before_a_process_is_started(
     assert said in line
 
 
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
 @pytest.mark.slow
-def test_torchrun_starts_the_same_run_again(recipe, here):
-    torchrun = ["torch.distributed.run", "--nproc-per-node=2", "--max-restarts=1", "-m"]
+@pytest.mark.parametrize("machines", [1, 2])
+def test_torchrun_starts_the_same_run_again(recipe, here, machines):
+    """Two "machines" are two torchruns, of which the one without the killed process counts none."""
+    flags = {
+        1: ["--nproc-per-node=2"],
+        2: [
+            *("--nnodes=2", "--nproc-per-node=1", "--rdzv-backend=c10d", "--rdzv-id=same"),
+            f"--rdzv-endpoint=127.0.0.1:{free_port()}",
+        ],
+    }
+    torchrun = ["torch.distributed.run", "--max-restarts=1", *flags[machines], "-m", "scratchdet"]
     (here / "runs" / "voc").mkdir(parents=True)  # of somebody else
     with (here / "out").open("w") as out, (here / "err").open("w") as errors:
-        arguments = [recipe.data.path, "--recipe", "tiny.toml"]
-        launcher = start([*torchrun, "scratchdet"], *arguments, cwd=here, stdout=out, stderr=errors)
+        files = {"stdout": out, "stderr": errors}
+        launchers = [
+            start(torchrun, recipe.data.path, "--recipe", "tiny.toml", cwd=here, **files)
+            for _ in range(machines)
+        ]
         try:
             run = here / "runs" / "voc-2"
-            wait_for(lambda: len(steps_logged(run)) >= 10, launcher)
-            os.kill(ranks_of(launcher)["1"], signal.SIGKILL)
-            assert launcher.wait(timeout=200) == 0
+            wait_for(lambda: len(steps_logged(run)) >= 10, launchers[0])
+            ranks = {rank: pid for one in launchers for rank, pid in ranks_of(one).items()}
+            os.kill(ranks["1"], signal.SIGKILL)
+            assert [launcher.wait(timeout=200) for launcher in launchers] == [0] * machines
         finally:
-            launcher.kill()
+            for launcher in launchers:
+                launcher.kill()
     assert steps_logged(run) == list(range(1, STEPS + 1))
     assert (here / "out").read_text().count("run: runs/voc-2\n") == 2
     assert sorted(path.name for path in (here / "runs").iterdir()) == ["voc", "voc-2"]

@@ -114,7 +114,7 @@ def tell(ranks):
         layer.running_var.fill_(4.0 * ranks.rank)
     average_statistics(layers)
     bad, gone = DataError("bad"), RuntimeError("no memory")
-    speakers = [gathered(ranks, ends_first(error, 2)) for error in (Left("gone"), gone, bad)]
+    speakers = [gathered(ranks, ends_first(error, 2)) for error in (gone, bad)]
     return {
         "speakers": [sorted(each) for each in speakers],
         "final": [is_final(error) for error in (bad, NonFiniteLoss("nan"), gone, Left("gone"))],
