@@ -46,8 +46,10 @@ def use_threads(threads: int, *, processes: int = 1) -> int:
 
 
 def prefer_speed(device: torch.device) -> None:
-    """Lets a GPU try which algorithms are fastest, and compute fp32 as TF32 (10 bit mantissa)."""
+    """Lets a GPU, this process's own from now on, try which algorithms are fastest, and compute
+    fp32 as TF32 (10 bits of mantissa)."""
     if device.type == "cuda":
+        torch.cuda.set_device(device)
         torch.set_float32_matmul_precision("high")
         torch.backends.cudnn.allow_tf32 = True
         torch.backends.cudnn.benchmark = True  # inputs are all of one size

@@ -29,6 +29,7 @@ from scratchdet.recipe import Recipe
 from scratchdet.recipe_toml import to_toml
 from scratchdet.structures import DataError, DetectionData, Problem, Record
 from scratchdet.terminal import say
+from scratchdet.train.begin import Run
 from scratchdet.train.checkpoint import Progress, checkpoint_of, previous_of, save_checkpoint
 from scratchdet.train.device import describe_device
 from scratchdet.train.distributed import (
@@ -40,9 +41,7 @@ from scratchdet.train.distributed import (
     together,
 )
 from scratchdet.train.log import Log, read_log
-from scratchdet.train.prepare import Prepared
 from scratchdet.train.setup import Training
-from scratchdet.train.unreadable import BadImages
 from scratchdet.version import describe_code
 
 SHEET_IMAGES = 16
@@ -75,32 +74,29 @@ def step_figures(
 
 
 def validate(
-    recipe: Recipe,
-    detector: Detector,
-    data: DetectionData,
-    *,
-    progress: Progress,
-    bad: BadImages,
-    log: Log,
-    run_dir: Path,
-    ranks: Ranks,
+    run: Run, detector: Detector, data: DetectionData, *, progress: Progress, log: Log
 ) -> Progress:
     """Evaluates, logs, and keeps the model if it is the best so far."""
-    metrics = evaluate_together(
-        detector,
-        data,
-        recipe.run.protocol,
-        ranks=ranks,
-        unreadable=lambda problem: bad.add([problem]),
-    )
+    metrics = _evaluate(run, detector, data)
     # NaN, no object to find, is never better; the first figure, if only 0, is better than none.
     is_best = metrics.ap50 > progress.best
     log.evaluation(progress.step, metrics.to_json(), best=is_best)
     if not is_best:
         return progress
-    path = run_dir / "best" / "model.safetensors"
-    from_first(ranks, lambda: keep_model(detector, path, recipe=recipe, progress=progress))
+    path = run.folder / "best" / "model.safetensors"
+    from_first(run.ranks, lambda: keep_model(detector, path, recipe=run.recipe, progress=progress))
     return progress._replace(best=metrics.ap50)
+
+
+def _evaluate(run: Run, detector: Detector, data: DetectionData) -> Metrics:
+    """The figures by the protocol of the run, which takes note of images it cannot read."""
+    return evaluate_together(
+        detector,
+        data,
+        run.recipe.run.protocol,
+        ranks=run.ranks,
+        unreadable=lambda problem: run.bad.add([problem]),
+    )
 
 
 def evaluate_together(
@@ -138,7 +134,7 @@ def keep_model(detector: Detector, path: Path, *, recipe: Recipe, progress: Prog
     save_model(detector, path, provenance=progress.provenance, about=about)
 
 
-def save(recipe: Recipe, training: Training, progress: Progress, run_dir: Path) -> None:
+def save(run: Run, training: Training, progress: Progress) -> None:
     """Writes the model as it is now, and the checkpoint to resume from.
 
     In this order: after the checkpoint of the last step no model would be written any more.
@@ -147,34 +143,26 @@ def save(recipe: Recipe, training: Training, progress: Progress, run_dir: Path) 
     if scaler.is_enabled():
         state = scaler.state_dict()
         progress = progress._replace(scale=state["scale"], growth=state["_growth_tracker"])
-    path = run_dir / "last" / "model.safetensors"
-    keep_model(ema.detector, path, recipe=recipe, progress=progress)
+    path = run.folder / "last" / "model.safetensors"
+    keep_model(ema.detector, path, recipe=run.recipe, progress=progress)
     save_checkpoint(
-        checkpoint_of(run_dir),
+        checkpoint_of(run.folder),
         progress,
         detector=detector,
         ema=ema,
         optimiser=optimiser,
-        keep=previous_of(run_dir),
+        keep=previous_of(run.folder),
     )
 
 
-def finish(
-    recipe: Recipe,
-    prepared: Prepared,
-    *,
-    progress: Progress,
-    bad: BadImages,
-    run_dir: Path,
-    ranks: Ranks,
-    console: Console,
-) -> None:
+def finish(run: Run, progress: Progress) -> None:
     """Evaluates the result on the test split (else the validation split); writes `metrics.json`,
     `training.png` and `detections.png`, and shows the figures."""
     began = time.monotonic()
-    data, split = prepared.test, recipe.data.test_split
+    folder, recipe, ranks = run.folder, run.recipe, run.ranks
+    data, split = run.prepared.test, recipe.data.test_split
     if data is None:
-        data, split = prepared.val, prepared.val_split
+        data, split = run.prepared.val, run.prepared.val_split
     figures: dict[str, Any] = {
         "split": None,
         "protocol": recipe.run.protocol,
@@ -182,25 +170,16 @@ def finish(
         "ap_per_class": None,
     }
     if data is not None:
-        detector = load_model(run_dir).to(ranks.device(torch.device(recipe.run.device)))
-        metrics = evaluate_together(
-            detector,
-            data,
-            recipe.run.protocol,
-            ranks=ranks,
-            unreadable=lambda problem: bad.add([problem]),
-        )
-        bad.tell(ranks, run_dir=run_dir, console=console)
-        show_metrics(console, metrics, what=split)
-        figures = {
-            "split": split,
-            "model": str(find_model(run_dir).relative_to(run_dir)),
-            **metrics.to_json(),
-        }
+        detector = load_model(folder).to(ranks.device(torch.device(recipe.run.device)))
+        metrics = _evaluate(run, detector, data)
+        run.bad.tell(ranks, run_dir=folder, console=run.console)
+        show_metrics(run.console, metrics, what=split)
+        model = str(find_model(folder).relative_to(folder))
+        figures = {"split": split, "model": model, **metrics.to_json()}
     if not ranks.first:
         return
     if data is not None:
-        draw_sheet(detector, data, run_dir / "detections.png")
+        draw_sheet(detector, data, folder / "detections.png")
     figures |= {
         "steps": progress.step,
         "seconds": round(progress.seconds + time.monotonic() - began, 1),
@@ -209,9 +188,9 @@ def finish(
         "precision": recipe.run.precision,
         "commit": describe_code(),
     }
-    plot_training(read_log(run_dir / "log.jsonl"), run_dir / "training.png")
+    plot_training(read_log(folder / "log.jsonl"), folder / "training.png")
     # Last: it says that the run is finished.
-    write_text(run_dir / "metrics.json", json.dumps(figures, indent=2) + "\n")
+    write_text(folder / "metrics.json", json.dumps(figures, indent=2) + "\n")
 
 
 def show_metrics(console: Console, metrics: Metrics, *, what: str) -> None:
