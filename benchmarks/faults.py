@@ -159,7 +159,6 @@ TO_KILL: dict[str, Moment] = {
 QUICK = (
     "half of a later checkpoint written",
     "old checkpoint put aside, new one not yet there",
-    "half a line of log.jsonl written",
 )
 
 TO_FILL: dict[str, Moment] = {

@@ -1,7 +1,9 @@
 """What a resumed run finds: damaged checkpoints, files left over, other settings, nothing to do."""
 
 import io
+import os
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,7 +17,7 @@ from scratchdet.models.saved import load_model
 from scratchdet.recipe import RecipeError, differing
 from scratchdet.recipes import load_recipe
 from scratchdet.tensor_file import DamagedFile
-from scratchdet.train import loop
+from scratchdet.train import begin, loop
 from scratchdet.train.checkpoint import checkpoint_of, previous_of
 from scratchdet.train.log import read_log
 from scratchdet.train.resuming import (
@@ -235,7 +237,7 @@ def test_a_full_disk_is_a_no_and_wrong_use_is_not(run, monkeypatch, capsys):
         raise DiskFull(28, "No space left on device", "a")
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "prepare", full)
+        patch.setattr(begin, "prepare", full)
         (run / "metrics.json").unlink()
         assert cli.main(command) == cli.NO
     assert "No space left on device: 'a'. The run has ended" in capsys.readouterr().err
@@ -248,6 +250,26 @@ def test_where_nothing_can_be_written_no_image_is_read_first(made, tmp_path, mon
     def reading(*arguments, **named):
         raise AssertionError("images are read")
 
-    monkeypatch.setattr(loop, "prepare", reading)
+    monkeypatch.setattr(begin, "prepare", reading)
     with pytest.raises(NotADirectoryError, match=r"file/run"):
         train(recipe_of(made), tmp_path / "file" / "run")
+
+
+def test_the_log_is_on_the_disk_before_the_checkpoint_that_follows_it(made, tmp_path, monkeypatch):
+    events = []
+    fsync, rename = os.fsync, Path.replace
+
+    def noting_fsync(file):
+        events.append(Path(f"/proc/self/fd/{file}").resolve().name)
+        fsync(file)
+
+    def noting_rename(path, target):
+        events.append(f"renamed to {target.name}")
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", noting_fsync)
+    monkeypatch.setattr(Path, "replace", noting_rename)
+    train(recipe_of(made, schedule={"steps": 2}), tmp_path / "run")
+    logged = events.index("log.jsonl")
+    figures = next(at for at, event in enumerate(events) if event.startswith("events.out"))
+    assert max(logged, figures) < events.index("renamed to checkpoint.safetensors")
