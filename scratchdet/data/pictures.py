@@ -8,7 +8,7 @@ from typing import BinaryIO, NamedTuple
 
 import cv2
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from scratchdet.structures import DataError
 
@@ -41,6 +41,8 @@ def read_header(name: str, stream: BinaryIO) -> Header:
             orientation = _orientation(image.info.get("exif", b""))
             width, height = image.size
             channels = 1 if image.mode in GREY_MODES else 3
+    except UnidentifiedImageError as error:  # its text names an object of ours
+        raise DataError(f"{name}: not an image, or a damaged one") from error
     except HEADER_ERRORS as error:
         raise DataError(f"{name}: not a readable image ({error})") from error
     return Header((height, width) if orientation >= 5 else (width, height), channels)
