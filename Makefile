@@ -12,7 +12,7 @@ demo: .venv/ready  ## train a detector on the embedded data, evaluate it, show w
 	$(BIN)/scratchdet demo
 
 test: .venv/ready-dev  ## the tests, in a few minutes
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4
 
 slow: .venv/ready-dev  ## the tests that take longer
 	$(BIN)/python -m pytest -m slow
@@ -28,8 +28,8 @@ clean:  ## the environment and what tools leave behind; runs/ stays
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 .venv/ready: pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "Python 3.11 or newer is needed; say which one: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 4))' || \
+		{ echo "Python 3.11.4 or newer is needed; say which one: make PYTHON=python3.12 ..."; exit 1; }
 	@echo "setting up .venv (several gigabytes with PyTorch; minutes, once)"
 	$(PYTHON) -m venv .venv
 	$(INSTALL) -e '.[demo]'

@@ -74,6 +74,7 @@ def _on(device: torch.device, targets: Targets) -> Targets:
 
 def _exchanging(network: nn.Module, last: bool) -> AbstractContextManager[None]:
     """The ranks exchange their gradients once a step, after its last part."""
-    if last or not isinstance(network, DistributedDataParallel):
+    if last or together() == 1:
         return nullcontext()
-    return cast(AbstractContextManager[None], network.no_sync())
+    # Of DistributedDataParallel, also where that is compiled.
+    return cast(DistributedDataParallel, network).no_sync()
