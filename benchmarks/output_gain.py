@@ -17,18 +17,20 @@ from torch import nn
 from scratchdet.data.digits import write_digits
 from scratchdet.recipe import Recipe, differing
 from scratchdet.recipes import load_recipe
+from scratchdet.train.batches import batches_from, samples_from
 from scratchdet.train.device import describe_device, use_threads
 from scratchdet.train.distributed import Ranks
-from scratchdet.train.step import train_step
 from scratchdet.train.optim import learning_rate, set_learning_rate
 from scratchdet.train.prepare import Prepared, prepare
 from scratchdet.train.resolve import resolve
-from scratchdet.train.setup import batches_from, build, make_loss, zero_of
+from scratchdet.train.setup import build, make_loss, zero_of
+from scratchdet.train.step import train_step
 from scratchdet.version import describe_code
 
 GAINS = (1.0, 0.2)
 RATES = (0.05, 0.15)
 STEPS = 350
+QUIET = Console(quiet=True)
 WINDOW = 50
 
 
@@ -42,8 +44,9 @@ def start_of_training(recipe: Recipe, prepared: Prepared, gain: float) -> list[t
     training.detector.train()
     terms = []
     fill = zero_of(training.detector)
-    batches = batches_from(recipe, prepared, fill=fill, start=0, ranks=Ranks())
-    for step, batch in zip(range(STEPS), batches, strict=False):
+    samples = samples_from(recipe, prepared, fill=fill, ranks=Ranks(), console=QUIET)
+    batches = batches_from(recipe, samples, start=0, stop=STEPS, ranks=Ranks())
+    for step, batch in enumerate(batches):
         lr = learning_rate(
             step,
             highest=recipe.optim.lr,
@@ -65,7 +68,7 @@ def main() -> None:
         recipe, _ = resolve(
             differing(load_recipe("digits"), data={"path": str(data), "test_split": ""})
         )
-        prepared = prepare(recipe.data, threads=2, console=Console(quiet=True))
+        prepared = prepare(recipe.data, threads=2, console=QUIET)
         print(f"{describe_device(recipe.run.device)}, {recipe.run.precision}, {describe_code()}")
         print("classification / localisation, mean of the 50 steps up to")
         steps = range(WINDOW, STEPS + 1, WINDOW)

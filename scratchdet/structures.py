@@ -36,7 +36,7 @@ class Strings(Sequence[str]):
 
     @classmethod
     def from_arrays(cls, text: np.ndarray, offsets: np.ndarray, *, prefix: str = "") -> Strings:
-        """The column that these arrays are: string i is `text[offsets[i]:offsets[i + 1]]`, UTF-8."""
+        """The column that these arrays are: string i is `text[offsets[i]:offsets[i + 1]]`."""
         column = cls.__new__(cls)
         column.text, column.offsets, column.prefix = text, offsets, prefix
         return column

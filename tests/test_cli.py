@@ -363,7 +363,8 @@ def test_training_data_with_odd_names_and_broken_images_are_trained_on(
     (root / "JPEGImages" / f"{odd}.jpg").write_bytes(b"no image")
     assert call("train", root, "--recipe", recipe_file) == 0
     assert "1 problems in the data: runs/voc/data_problems.txt" in capsys.readouterr().out
-    assert "not an image, or a damaged one" in Path("runs/voc/data_problems.txt").read_text(encoding="utf-8")
+    listed = Path("runs/voc/data_problems.txt").read_text(encoding="utf-8")
+    assert "not an image, or a damaged one" in listed
 
 
 def test_the_demo_trains_resumes_and_begins_again(tiny, scenes, here, monkeypatch, capsys):

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -216,8 +216,9 @@ def test_threads_read_while_the_process_is_forked(path):
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_two_processes_read_at_once(path, method):
     assert all(read_names(path))
-    with multiprocessing.get_context(method).Pool(2) as pool:
-        assert pool.map(_read, [(str(path), name) for name in NAMES] * 3) == NAMES * 3
+    # Not multiprocessing.Pool, which waits for ever for a process that was ended.
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context(method)) as pool:
+        assert [*pool.map(_read, [(str(path), name) for name in NAMES] * 3)] == NAMES * 3
 
 
 def _read(place):
