@@ -28,6 +28,19 @@ class Losses(NamedTuple):
         return self.classification + self.localisation
 
 
+class Assigned(NamedTuple):
+    """What the priors of a batch have to learn."""
+
+    boxes_norm: Tensor
+    """(B, G, 4)"""
+    matches: Tensor
+    """(B, P), see `match`."""
+    quota: Tensor
+    """(B,) hard negatives wanted of each image."""
+    counts: Tensor
+    """(2,) what the terms are divided by, classification and localisation, if not less than 1."""
+
+
 class MultiBoxLoss:
     """`loss(raw, targets) -> Losses` for images of one size.
 
@@ -56,18 +69,35 @@ class MultiBoxLoss:
         self.negatives_per_positive = negatives_per_positive
         self.min_negatives = min_negatives if mining == "minimum" else 0
 
-    def count(self, targets: Targets) -> Float[Tensor, " 2"]:
-        """What the two terms of a batch are divided by, if not less than 1.
-
-        For a batch worked off in parts, or by several processes: add the counts up first.
-        """
-        return self._assign(targets).counts
+    def assign(self, targets: Targets) -> Assigned:
+        """What every prior has to learn. It follows from the targets alone, before any forward."""
+        boxes_norm = normalise(targets.boxes, self.input_size)
+        matches = match(
+            boxes_norm,
+            real=targets.labels >= 0,
+            ignore=targets.ignore,
+            priors=self.priors,
+            threshold=self.threshold,
+        )
+        matched = (matches >= 0).sum(1)
+        quota = (matched * self.negatives_per_positive).clamp(min=self.min_negatives)
+        counts = torch.stack([(quota / self.negatives_per_positive).sum(), matched.sum()])
+        return Assigned(boxes_norm, matches, quota, counts)
 
     def __call__(
-        self, raw: Raw, targets: Targets, divisors: Float[Tensor, " 2"] | None = None
+        self,
+        raw: Raw,
+        targets: Targets,
+        *,
+        assigned: Assigned | None = None,
+        divisors: Float[Tensor, " 2"] | None = None,
     ) -> Losses:
-        """divisors: see `count`; those of these targets if nothing else is given."""
-        boxes_norm, matches, quota, counts = self._assign(targets)
+        """The losses of a batch, or of a part of one.
+
+        assigned: of these targets, if it is known already. divisors: of the two terms, where other
+        parts or processes have a share in the step: the sum of all counts, not less than 1.
+        """
+        boxes_norm, matches, quota, counts = assigned or self.assign(targets)
         divisors = counts.clamp(min=1.0) if divisors is None else divisors
         positive = matches >= 0
         logits, offsets = raw.logits.float(), raw.offsets.float()
@@ -98,33 +128,6 @@ class MultiBoxLoss:
         wanted = encode(boxes.flatten(0, 1), priors.flatten(0, 1)).view_as(offsets)
         losses = F.smooth_l1_loss(offsets, wanted, reduction="none")
         return torch.where(positive[..., None], losses, 0.0)
-
-    def _assign(self, targets: Targets) -> "_Assigned":
-        boxes_norm = normalise(targets.boxes, self.input_size)
-        matches = match(
-            boxes_norm,
-            real=targets.labels >= 0,
-            ignore=targets.ignore,
-            priors=self.priors,
-            threshold=self.threshold,
-        )
-        matched = (matches >= 0).sum(1)
-        quota = (matched * self.negatives_per_positive).clamp(min=self.min_negatives)
-        counts = torch.stack([(quota / self.negatives_per_positive).sum(), matched.sum()])
-        return _Assigned(boxes_norm, matches, quota, counts)
-
-
-class _Assigned(NamedTuple):
-    """What the priors of a batch have to learn."""
-
-    boxes_norm: Tensor
-    """(B, G, 4)"""
-    matches: Tensor
-    """(B, P), see `match`."""
-    quota: Tensor
-    """(B,) hard negatives wanted of each image."""
-    counts: Tensor
-    """(2,) see `MultiBoxLoss.count`."""
 
 
 def hardest(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from scratchdet.data.memory import free_memory
-from scratchdet.recipe import Recipe, RecipeError
+from scratchdet.recipe import Recipe, RecipeError, differing
 from scratchdet.structures import Targets
 from scratchdet.train.device import AUTOCAST
 from scratchdet.train.distributed import Ranks, gathered
@@ -33,21 +33,30 @@ def fit_batch(
     As many as fit, at most the recipe's reference batch: more would be another recipe. Every rank
     has to call it. Raises RecipeError if not even two images fit.
     """
-    free = _free(device)
+    free, recipe = _free(device), _without_sync(recipe)
     few, more = (_step_bytes(recipe, prepared, device, images) for images in (FEW, MORE))
     each = max((more - few) // (MORE - FEW), 1)
     apiece = ranks.size * recipe.data.accumulate
     most = max((recipe.optim.reference_batch or MOST) // apiece, 1)
     images = min(most, FEW + (free - few) // each) if few <= free else 0
-    while device.type == "cuda" and images >= FEW and not _fits(recipe, prepared, device, images):
-        images = images * 3 // 4
     images = min(gathered(ranks, images))
+    while device.type == "cuda" and images >= FEW:
+        if all(gathered(ranks, _fits(recipe, prepared, device, images))):
+            break
+        images = images * 3 // 4
     images = images // EIGHTS * EIGHTS if EIGHTS <= images < most else images
     what = f"{each / 2**20:.0f} MiB an image, {free / 2**30:.1f} GiB to be used on {device}"
     if images < FEW:
         raise RecipeError(f"--batch auto: fewer than {FEW} images fit, {what}: a smaller input?")
     limit = ", as many as the recipe is for" if images == most else ""
     return images * apiece, f"batch auto: {images * apiece} images a step{limit}; {what}"
+
+
+def _without_sync(recipe: Recipe) -> Recipe:
+    """The recipe with norms that need no other rank: each measures by itself."""
+    norms = {"norm_backbone": recipe.model.norm_backbone, "norm_head": recipe.model.norm_head}
+    alone = {name: "batch" for name, norm in norms.items() if norm == "sync_batch"}
+    return differing(recipe, model=alone)
 
 
 def _free(device: torch.device) -> int:

@@ -1,11 +1,14 @@
 """The training of a detector, from a recipe to a saved model. Read it from top to bottom."""
 
 import time
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
 from rich.console import Console
+from torch import Tensor
 
+from scratchdet.data.loader import Batch
 from scratchdet.recipe import Recipe, differing
 from scratchdet.train.batches import batches_from, samples_from
 from scratchdet.train.begin import Run, begin
@@ -118,7 +121,8 @@ def _all_steps(run: Run, training: Training, progress: Progress, clock: StepCloc
             to_evaluate = last or _due(done, schedule.evaluate_every)
             to_save = last or _due(done, schedule.checkpoint_every)
             # Asking the other ranks takes time: only where they meet anyway.
-            stop = asked_to_stop() if ranks.size == 1 else to_log and any_of(asked_to_stop())
+            meet = ranks.size == 1 or to_log or to_evaluate or to_save
+            stop = meet and any_of(asked_to_stop())
 
             progress = progress._replace(step=done, seconds=time.monotonic() - began)
             if to_log or to_evaluate or to_save or stop or detector.device.type == "cpu":
@@ -132,7 +136,7 @@ def _all_steps(run: Run, training: Training, progress: Progress, clock: StepCloc
                 log.record(done, figures | run.bad.figures())
             if last and schedule.precise_bn:
                 more = batches_of(start=done, stop=done + schedule.precise_bn)
-                images = in_parts((batch.images for batch in more), recipe.data.accumulate)
+                images = in_parts(_images(more, run), recipe.data.accumulate)
                 measure_statistics(average, images, precision=recipe.run.precision)
             if _due(done, schedule.keep_every):
                 kept = run.folder / "steps" / f"{done}.safetensors"
@@ -152,6 +156,13 @@ def _all_steps(run: Run, training: Training, progress: Progress, clock: StepCloc
                     f"scratchdet train --resume {run.folder} goes on"
                 )
     return progress
+
+
+def _images(batches: Iterable[Batch], run: Run) -> Iterator[Tensor]:
+    """Their images; what could not be read is noted."""
+    for batch in batches:
+        run.bad.add(batch.unreadable)
+        yield batch.images
 
 
 def _skipped(watch: FiniteWatch, run: Run, training: Training) -> int:

@@ -36,23 +36,26 @@ def train_step(
     clock = clock or StepClock(device, on=False)
     with clock.part("transfer"):
         images = batch.images.to(device, non_blocking=True)
-        targets = _on(device, batch.targets)
-    divisors = None
-    if parts > 1 or together() > 1:
-        # Of all images of the step: DDP takes the mean of the ranks' gradients, parts add up.
-        divisors = averaged(loss.count(targets)).clamp(min=1 / together())
+        targets = [
+            Targets(*(column.to(device, non_blocking=True) for column in part))
+            for part in zip(*(column.chunk(parts) for column in batch.targets), strict=True)
+        ]
+    with clock.part("loss"):
+        assigned = [loss.assign(part) for part in targets]
+        # Of all images of the step: parts add up, and DDP takes the mean of the ranks' gradients.
+        counts = averaged(torch.stack([part.counts for part in assigned]).sum(0))
+        divisors = counts.clamp(min=1 / together())
     optimiser.zero_grad(set_to_none=True)
     seen = []
-    for part in range(parts):
-        rows = slice(part * len(images) // parts, (part + 1) * len(images) // parts)
+    for part, pixels in enumerate(images.chunk(parts)):
         with _exchanging(network, part == parts - 1):
             with (
                 clock.part("forward"),
                 torch.autocast(device.type, dtype=AUTOCAST[precision], enabled=precision != "fp32"),
             ):
-                raw = network(detector.normalise(images[rows]))
+                raw = network(detector.normalise(pixels))
             with clock.part("loss"):
-                losses = loss(raw, Targets(*(column[rows] for column in targets)), divisors)
+                losses = loss(raw, targets[part], assigned=assigned[part], divisors=divisors)
             with clock.part("backward"):
                 scaler.scale(losses.total).backward()
         seen.append(Losses(*(value.detach() for value in losses)))
@@ -63,13 +66,8 @@ def train_step(
         )
         scaler.step(optimiser)
         scaler.update()
-    return Losses(
-        *(torch.stack(values).sum(0) for values in zip(*seen, strict=True))
-    ), gradient_norm
-
-
-def _on(device: torch.device, targets: Targets) -> Targets:
-    return Targets(*(column.to(device, non_blocking=True) for column in targets))
+    terms = (torch.stack(values).sum(0) for values in zip(*seen, strict=True))
+    return Losses(*terms), gradient_norm
 
 
 def _exchanging(network: nn.Module, last: bool) -> AbstractContextManager[None]:

@@ -252,5 +252,29 @@ def test_nothing_in_the_loss_waits_for_the_device():
         labels = torch.zeros(2, 6, dtype=torch.int64)
         targets = Targets(torch.rand(2, 6, 4), labels, torch.zeros(2, 6, dtype=torch.bool))
         loss = MultiBoxLoss(priors, input_size=(32, 32))
-        loss(raw, targets, loss.count(targets).clamp(min=1.0)).total.backward()
+        loss(raw, targets).total.backward()
     assert raw.offsets.grad.shape == (2, 50, 4)
+
+
+@pytest.mark.parametrize("mining", ["image", "minimum"])
+def test_the_parts_of_a_batch_add_up_to_it(mining):
+    targets = some_targets()
+    images = len(targets.labels)
+    raw = raw_of(images)
+    loss = MultiBoxLoss(GRID, input_size=SIZE, mining=mining)
+    whole = loss(raw, targets)
+    parts = [slice(0, 1), slice(1, images)]
+    assigned = [loss.assign(Targets(*(column[rows] for column in targets))) for rows in parts]
+    divisors = sum(part.counts for part in assigned).clamp(min=1.0)
+    found = [
+        loss(
+            Raw(*(column[rows] for column in raw)),
+            Targets(*(column[rows] for column in targets)),
+            assigned=part,
+            divisors=divisors,
+        )
+        for rows, part in zip(parts, assigned, strict=True)
+    ]
+    for term in ("classification", "localisation", "matched"):
+        total = sum(getattr(one, term) for one in found)
+        torch.testing.assert_close(total, getattr(whole, term))

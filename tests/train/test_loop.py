@@ -21,7 +21,7 @@ from scratchdet.train import loop
 from scratchdet.train.batches import batches_from, samples_from
 from scratchdet.train.distributed import Ranks
 from scratchdet.train.log import read_log
-from scratchdet.train.precise_bn import in_parts, measure_statistics
+from scratchdet.train.precise_bn import measure_statistics
 from scratchdet.train.prepare import Prepared, prepare
 from scratchdet.train.setup import build, make_loss
 
@@ -222,7 +222,8 @@ def test_the_statistics_of_the_final_model_are_measured_anew(dataset, quick, tmp
         recipe, prepared, fill=prepared.mean, ranks=Ranks(), console=Console(quiet=True)
     )
     after = batches_from(recipe, samples, start=2, stop=5, ranks=Ranks())
-    images = in_parts((batch.images for batch in after), accumulate)
+    size = 4 // accumulate  # images at a time, as in training
+    images = [batch.images[begin : begin + size] for batch in after for begin in range(0, 4, size)]
     measure_statistics(detector, images, precision="fp32")
     found = load_file(run / "last/model.safetensors")
     for name, value in detector.state_dict().items():
