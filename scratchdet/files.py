@@ -66,18 +66,25 @@ def check_writable(folder: Path) -> None:
         probe.flush()
 
 
-def remove_left_over(folder: Path) -> list[Path]:
-    """Removes, and returns, what killed processes were writing to `folder` with `replacing`.
+def left_over(folder: Path) -> list[Path]:
+    """What killed processes were writing to `folder` with `replacing`, in the order of the names.
 
-    Files of other processes that live are left alone. Not those with the number of this one, which
-    has not begun to write: in containers a process has the same number at every start.
+    Not the files of other processes that live; but those with the number of this one, which has not
+    begun to write: in containers a process has the same number at every start.
     """
-    removed = []
-    for path in sorted(folder.glob(".*.part*")):
-        name = LEFT_OVER.fullmatch(path.name)
-        if name and (int(name[1]) == os.getpid() or not _lives(int(name[1]))):
-            path.unlink(missing_ok=True)
-            removed.append(path)
+    return [
+        path
+        for path in sorted(folder.glob(".*.part*"))
+        if (name := LEFT_OVER.fullmatch(path.name))
+        and (int(name[1]) == os.getpid() or not _lives(int(name[1])))
+    ]
+
+
+def remove_left_over(folder: Path) -> list[Path]:
+    """Removes, and returns, what is `left_over` in `folder`."""
+    removed = left_over(folder)
+    for path in removed:
+        path.unlink(missing_ok=True)
     return removed
 
 

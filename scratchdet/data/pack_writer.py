@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import json
 import os
@@ -14,7 +13,7 @@ from pathlib import Path
 import lmdb
 
 from scratchdet.data.pack_file import END, FORMAT, SUFFIX, End, checksum, find_damages
-from scratchdet.files import replacing
+from scratchdet.files import left_over, replacing
 from scratchdet.structures import DataError
 
 TRANSACTION = 64 << 20  # bytes held in memory until they are written
@@ -92,19 +91,9 @@ class _Writer:
 
 def abandoned(path: Path) -> list[Path]:
     """What writers of `path` left behind that did not live to finish it."""
-    found = []
-    for part in path.parent.glob(f".{glob.escape(path.stem)}.*.part{glob.escape(path.suffix)}"):
-        process = part.name.removesuffix(f".part{path.suffix}").rpartition(".")[2]
-        if process.isdecimal() and not _lives(int(process)):
-            found.append(part)
-    return found
-
-
-def _lives(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:  # somebody else's
-        return True
-    return True
+    begin, end = f".{path.stem}.", f".part{path.suffix}"
+    return [
+        part
+        for part in left_over(path.parent)
+        if part.name.removeprefix(begin).removesuffix(end).isdecimal()
+    ]

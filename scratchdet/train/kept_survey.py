@@ -7,7 +7,7 @@ would change the data of the run and end it.
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -74,6 +74,13 @@ def read_surveys(path: Path) -> dict[str, Surveyed]:
     tensors, metadata = read_tensors(path)
     if metadata.get("format") != FORMAT:
         raise DamagedFile(f"{path} is not a survey of this version ({FORMAT})")
+    try:
+        return _surveys(tensors, json.loads(metadata["about"]))
+    except (KeyError, ValueError) as error:
+        raise DamagedFile(f"{path} is no whole survey: {error!r}") from error
+
+
+def _surveys(tensors: Mapping[str, torch.Tensor], about: dict[str, Any]) -> dict[str, Surveyed]:
     return {
         use: Surveyed(
             values["annotations"],
@@ -90,5 +97,5 @@ def read_surveys(path: Path) -> dict[str, Surveyed]:
                 std=tensors[f"{use}.std"].numpy(),
             ),
         )
-        for use, values in json.loads(metadata["about"]).items()
+        for use, values in about.items()
     }

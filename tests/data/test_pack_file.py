@@ -284,3 +284,10 @@ def test_a_writer_that_is_killed_leaves_no_pack_but_a_part_that_is_known(tmp_pat
     (part,) = abandoned(path)
     assert part.stat().st_size > 50e6
     assert abandoned(Path(tmp_path / "x.lmdb")) == []
+
+
+def test_what_a_former_process_of_the_same_number_left_is_known(tmp_path):
+    left = tmp_path / f".x.{os.getpid()}.part.lmdb"  # as at every start of a container
+    for path in (left, tmp_path / f".x.y.{os.getpid()}.part.lmdb", tmp_path / ".x.part.lmdb"):
+        path.touch()
+    assert abandoned(tmp_path / "x.lmdb") == [left]

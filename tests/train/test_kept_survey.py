@@ -99,6 +99,17 @@ def test_a_file_of_something_else_is_no_survey(tmp_path):
         read_surveys(tmp_path / "other")
 
 
+@pytest.mark.parametrize(
+    "about",
+    [{}, {"about": "no JSON"}, {"about": '{"training": {}}'}, {"about": '{"test": {"dtype": 1}}'}],
+)
+def test_a_survey_that_lacks_something_is_damaged(tmp_path, about):
+    metadata = {"format": "scratchdet survey 1", **about}
+    write_tensors(tmp_path / "kept", {"a": torch.zeros(1)}, metadata=metadata)
+    with pytest.raises(DamagedFile, match="kept is no whole survey"):
+        read_surveys(tmp_path / "kept")
+
+
 def prepared(path: Path, kept=None, **choices):
     recipe = DataRecipe(path=str(path), **choices)
     return prepare(recipe, threads=2, console=Console(quiet=True), kept=kept or {})
