@@ -73,11 +73,13 @@ def begin(
         say(console, f"{run_dir} is finished: nothing is left to do (--steps N goes on)")
         return None
 
-    kept = kept_surveys(run_dir, console) if resume and ranks.first else {}
     decoders = threads * ranks.local_size  # the other ranks wait meanwhile
-    prepared = from_first(
-        ranks, lambda: prepare(recipe.data, threads=decoders, console=console, kept=kept)
-    )
+
+    def prepare_here() -> Prepared:
+        kept = kept_surveys(run_dir, console) if resume else {}
+        return prepare(recipe.data, threads=decoders, console=console, kept=kept)
+
+    prepared = from_first(ranks, prepare_here)
     recipe = _settled(recipe, prepared, device, ranks=ranks, run_dir=run_dir, console=console)
     training = build(recipe, prepared, device, ranks=ranks)
     progress = Progress(data=fingerprint(prepared.train))
@@ -87,15 +89,27 @@ def begin(
     elif parent is not None:
         progress = progress._replace(provenance=parent.provenance)
         _take_over(parent, training, recipe, run_dir=run_dir, ranks=ranks, console=console)
-    if ranks.first:  # only now: a run that cannot be resumed keeps what it was
-        if begun and changes(run_dir, recipe):
-            keep_recipe(run_dir, progress.step)
-        save_recipe(recipe, run_dir / "recipe.toml")
-        write_problems(prepared.problems, run_dir / "data_problems.txt")
-        write_surveys(survey_of(run_dir), prepared.surveys)
     images = sum(len(part) for part in (prepared.train, prepared.val, prepared.test) if part)
-    bad = BadImages(images=images, limit=recipe.data.bad_images, known=prepared.problems)
-    return Run(run_dir, recipe, prepared, bad, ranks, console), training, progress
+    bad = BadImages(
+        images=images,
+        limit=recipe.data.bad_images,
+        known=prepared.problems,
+        found=progress.unreadable,
+    )
+    run = Run(run_dir, recipe, prepared, bad, ranks, console)
+    # Only now: a run that cannot be resumed keeps what it was.
+    from_first(ranks, lambda: _write_beginning(run, begun_at=progress.step if begun else None))
+    return run, training, progress
+
+
+def _write_beginning(run: Run, *, begun_at: int | None) -> None:
+    """Writes what is known before the first step. begun_at: the step it is resumed at, if it is."""
+    folder = run.folder
+    if begun_at is not None and changes(folder, run.recipe):
+        keep_recipe(folder, begun_at)
+    save_recipe(run.recipe, folder / "recipe.toml")
+    write_problems(run.bad.problems, folder / "data_problems.txt")
+    write_surveys(survey_of(folder), run.prepared.surveys)
 
 
 def _settled(
@@ -135,5 +149,4 @@ def _take_over(
     taken = start_from(parent, training)
     say(console, describe(taken, parent, training.detector))
     say(console, f"NOTE: lr {recipe.optim.lr:g} as for untrained weights; --lr for less")
-    if ranks.first:
-        write_taken(taken, parent, run_dir / "init.json")
+    from_first(ranks, lambda: write_taken(taken, parent, run_dir / "init.json"))

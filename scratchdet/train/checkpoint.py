@@ -9,6 +9,7 @@ from torch import Tensor
 
 from scratchdet.models.detector import ChannelOrder, Detector
 from scratchdet.models.saved import FORMAT, FROM_SCRATCH, load_weights
+from scratchdet.structures import Problem
 from scratchdet.tensor_file import read_tensors, write_tensors
 from scratchdet.train.ema import AveragedWeights
 
@@ -32,6 +33,8 @@ class Progress(NamedTuple):
     """Fingerprint of the training data."""
     provenance: str = FROM_SCRATCH
     """Where the weights come from."""
+    unreadable: tuple[Problem, ...] = ()
+    """Images that could not be read since the run began."""
 
 
 def checkpoint_of(run_dir: Path) -> Path:
@@ -96,7 +99,9 @@ def load_checkpoint(
             # As torch itself lays it out; bit-equality must not depend on the memory format.
             buffer = torch.empty_like(parameter).copy_(momentum[name])
             optimiser.state[parameter]["momentum_buffer"] = buffer.detach()
-    return Progress(**json.loads(metadata["progress"]))
+    progress = json.loads(metadata["progress"])
+    unreadable = tuple(Problem(*each) for each in progress.pop("unreadable", ()))
+    return Progress(**progress, unreadable=unreadable)
 
 
 def _check_kind(metadata: dict[str, str]) -> None:

@@ -140,6 +140,7 @@ def save(run: Run, training: Training, progress: Progress) -> None:
     In this order: after the checkpoint of the last step no model would be written any more.
     """
     detector, _, ema, optimiser, scaler = training
+    progress = progress._replace(unreadable=tuple(run.bad.found.values()))
     if scaler.is_enabled():
         state = scaler.state_dict()
         progress = progress._replace(scale=state["scale"], growth=state["_growth_tracker"])
@@ -172,10 +173,10 @@ def finish(run: Run, progress: Progress) -> None:
     if data is not None:
         detector = load_model(folder).to(ranks.device(torch.device(recipe.run.device)))
         metrics = _evaluate(run, detector, data)
-        run.bad.tell(ranks, run_dir=folder, console=run.console)
         show_metrics(run.console, metrics, what=split)
         model = str(find_model(folder).relative_to(folder))
         figures = {"split": split, "model": model, **metrics.to_json()}
+    run.bad.tell(ranks, run_dir=folder, console=run.console)
     if not ranks.first:
         return
     if data is not None:

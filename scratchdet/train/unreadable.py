@@ -15,13 +15,25 @@ class BadImages:
     """The images that could not be read so far, each once; the end of the run when they are many.
 
     limit: the share of all `images` that may be unreadable. known: the problems that the run began
-    with, which stand in its list before those.
+    with, which stand in its list before those. found: those told before the run was resumed.
     """
 
-    def __init__(self, *, images: int, limit: float, known: tuple[Problem, ...]) -> None:
+    def __init__(
+        self,
+        *,
+        images: int,
+        limit: float,
+        known: tuple[Problem, ...],
+        found: tuple[Problem, ...] = (),
+    ) -> None:
         self.images, self.limit, self.known = images, limit, known
-        self.found: dict[str, Problem] = {}
-        self.told = 0
+        self.found = {problem.where: problem for problem in found}
+        self.told = len(self.found)
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """All that the run has to list."""
+        return (*self.known, *self.found.values())
 
     def add(self, unreadable: Iterable[Problem]) -> None:
         """Takes note of what one batch lacks."""
@@ -39,7 +51,7 @@ class BadImages:
         for problem in problems[self.told :]:
             say(console, f"UNREADABLE: {problem}")
         if ranks.first and len(problems) > self.told:
-            write_problems((*self.known, *problems), run_dir / "data_problems.txt")
+            write_problems(self.problems, run_dir / "data_problems.txt")
         self.told = len(problems)
         if len(problems) > self.limit * self.images:
             raise DataError(

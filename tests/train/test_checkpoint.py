@@ -10,12 +10,20 @@ from safetensors.torch import load_file, save_file
 from scratchdet.files import DiskFull
 from scratchdet.models.saved import FORMAT, save_model
 from scratchdet.models.zoo import create_model
+from scratchdet.structures import Problem
 from scratchdet.tensor_file import DamagedFile
 from scratchdet.train.checkpoint import Progress, load_checkpoint, save_checkpoint
 from scratchdet.train.ema import AveragedWeights
 from scratchdet.train.optim import make_sgd
 
-PROGRESS = Progress(step=7, best=0.125, seconds=3.5, scale=1024.0, data="0123456789abcdef")
+PROGRESS = Progress(
+    step=7,
+    best=0.125,
+    seconds=3.5,
+    scale=1024.0,
+    data="0123456789abcdef",
+    unreadable=(Problem("1.jpg", "the file is empty", "replaced by another image"),),
+)
 
 
 def parts(*, seed: int, steps: int = 0, classes: int = 2):

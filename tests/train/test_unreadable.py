@@ -1,6 +1,8 @@
 """Images unreadable during training: each is counted and told once; many of them are the end."""
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -11,10 +13,13 @@ from scratchdet.data.formats import read_data
 from scratchdet.data.voc_write import write_voc
 from scratchdet.recipe import differing
 from scratchdet.structures import DataError, Problem
+from scratchdet.train import loop
 from scratchdet.train.batches import batches_from, samples_from
+from scratchdet.train.begin import begin
 from scratchdet.train.distributed import Ranks
 from scratchdet.train.loop import train
 from scratchdet.train.prepare import prepare
+from scratchdet.train.results import finish
 from scratchdet.train.unreadable import BadImages
 
 BEFORE = Problem("0.jpg", "cannot be decoded", "image dropped")
@@ -94,6 +99,61 @@ def test_a_training_goes_on_without_an_image_that_is_damaged_meanwhile(tiny, tmp
     assert f"{path}: the file is empty" in (run / "data_problems.txt").read_text()
     records = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     assert [record["step"] for record in records if record.get("unreadable") == 1][-1] == 6
+
+
+def test_a_resumed_run_knows_the_images_that_were_unreadable_before(
+    tiny, tmp_path, damaging, monkeypatch
+):
+    root, path = damaging
+    intact = path.read_bytes()
+    recipe = differing(tiny, data={"path": str(root), "val_split": "none", "bad_images": 0.2})
+    straight = train(recipe, run_dir=tmp_path / "straight", console=Console(quiet=True))
+    path.write_bytes(intact)
+    step, calls = loop.train_step, []
+
+    def step_until_stopped(*arguments, **named):
+        calls.append(1)
+        if len(calls) == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(*arguments, **named)
+
+    monkeypatch.setattr(loop, "train_step", step_until_stopped)
+    with pytest.raises(loop.Interrupted):
+        train(recipe, run_dir=tmp_path / "run", console=Console(quiet=True))
+    path.write_bytes(intact)  # so that nobody finds it again
+    monkeypatch.setattr(loop, "samples_from", samples_from)
+    run = train(recipe, run_dir=tmp_path / "run", resume=True, console=Console(quiet=True))
+    problems, log = ((run / name).read_text() for name in ("data_problems.txt", "log.jsonl"))
+    assert problems == (straight / "data_problems.txt").read_text()
+    assert f"{path}: the file is empty" in problems
+    counts = [
+        [json.loads(line).get("unreadable") for line in text.splitlines()]
+        for text in (log, (straight / "log.jsonl").read_text())
+    ]
+    assert counts[0] == counts[1]
+
+
+def test_images_found_before_a_stop_are_counted_and_not_told_again(tmp_path):
+    bad = BadImages(images=10, limit=0.1, known=(BEFORE,), found=(problem(1),))
+    bad.add([problem(1)])
+    assert tell(bad, tmp_path) == []
+    assert bad.figures() == {"unreadable": 1}
+    bad.add([problem(2)])
+    with pytest.raises(DataError, match="2 of 10 images cannot be read"):
+        tell(bad, tmp_path)
+
+
+def test_what_is_found_last_is_told_where_nothing_is_evaluated(tiny, tmp_path, scenes):
+    root = write_voc(tmp_path / "voc", {"train": scenes(8)}, classes=("a", "b"))
+    recipe = differing(tiny, data={"path": str(root), "val_split": "none"})
+    quiet = Console(quiet=True)
+    folder = train(recipe, run_dir=tmp_path / "run", console=quiet)
+    (folder / "metrics.json").unlink()
+    run, _, progress = begin(recipe, run_dir=folder, resume=True, ranks=Ranks(), console=quiet)
+    run.bad.limit = 1.0
+    run.bad.add([problem(1)])
+    finish(run, progress)
+    assert str(problem(1)) in (folder / "data_problems.txt").read_text()
 
 
 def test_a_training_ends_when_too_many_images_are_damaged(tiny, tmp_path, damaging):
