@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import pairwise
@@ -22,6 +23,7 @@ from scratchdet.data.coco_json import (
     texts,
 )
 from scratchdet.data.images import image_size
+from scratchdet.data.references import JOINT, single
 from scratchdet.data.split import chosen_splits
 from scratchdet.data.stacks import find_stack
 from scratchdet.structures import DataError, DetectionData, Problem
@@ -182,7 +184,7 @@ def _usable_images(
     """The images that are there, with their sizes; all of them if none is there."""
     ids = keys(entries, "id", f"{path}: image")
     if len(set(ids)) < len(ids):
-        twice = next(image_id for image_id in ids if ids.count(image_id) > 1)
+        twice = Counter(ids).most_common(1)[0][0]
         raise DataError(f"{path}: image id {twice} is there more than once; ids must be unique")
     names = texts(entries, "file_name", f"{path}: image")
     written = [size(entry, f"{path}: image") for entry in entries]
@@ -193,6 +195,7 @@ def _usable_images(
     for key, name, annotated, file in zip(ids, names, written, found, strict=True):
         place = f"{path}: image id {key}"
         try:
+            single(folders[0] / name)
             if _leads_out(name):
                 raise DataError(f"{place}: file_name leads out of the folder of images: {name}")
             if file is None and not absent:
@@ -230,7 +233,7 @@ def _stack_finder(folders: Sequence[Path], pattern: str) -> Callable[[str], str 
 
 def _leads_out(name: str) -> bool:
     """Whether a file name is more than one of the data set's: another's file may say anything."""
-    return os.path.isabs(name) or ".." in name.split("/")
+    return JOINT in name or os.path.isabs(name) or ".." in name.split("/")
 
 
 def _finder(folders: Sequence[str]) -> Callable[[str], str | None]:

@@ -22,6 +22,17 @@ def join(files: list[str]) -> str:
     return JOINT.join(files)
 
 
+def single(file: str | Path) -> str:
+    """The reference of an image that is this one file; DataError if it would read as several.
+
+    For whatever names an image in a data set: `a.jpg|/etc/passwd` would lead anywhere.
+    """
+    if JOINT in str(file):
+        what = f"its name contains '{JOINT}', which joins the files of an image: rename it"
+        raise DataError(f"{file}: {what}")
+    return str(file)
+
+
 def files_of(reference: str | Path) -> list[str]:
     """The files that a reference names, in the order of their channels."""
     return str(reference).split(JOINT)

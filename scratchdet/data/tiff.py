@@ -8,12 +8,15 @@ misreads some (16-bit planes, three samples that are not red, green and blue).
 from __future__ import annotations
 
 import logging
+import lzma
+import math
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
-from tifffile import COMPRESSION, PHOTOMETRIC, PLANARCONFIG, TiffFile, TiffPage
+from tifffile import COMPRESSION, PHOTOMETRIC, PLANARCONFIG, TIFF, TiffFile, TiffPage
 
 from scratchdet.data.npy import READ_AS
 from scratchdet.structures import DataError
@@ -26,6 +29,13 @@ trained on as a whole."""
 
 AXES = {"YX": (0, 1), "YXS": (0, 1, 2), "SYX": (1, 2, 0)}
 """Of tifffile, and where rows, columns and channels are."""
+
+INFLATERS = {
+    COMPRESSION.DEFLATE: zlib.decompressobj,
+    COMPRESSION.ADOBE_DEFLATE: zlib.decompressobj,
+    COMPRESSION.LZMA: lzma.LZMADecompressor,
+}
+"""Of the compressions that tifffile can undo without imagecodecs, but without a limit."""
 
 # It reports tags that it cannot parse, which nobody asks for: GDAL writes such.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
@@ -125,6 +135,7 @@ def _is_picture(page: TiffPage, *, plain: bool) -> bool:
 def _decode(name: str, page: TiffPage) -> np.ndarray:
     if page.axes not in AXES:
         raise DataError(f"{name}: a TIFF with the axes {page.axes}; one image a page is read")
+    _check_inflated(name, page)
     try:
         pixels = page.asarray(maxworkers=1)  # threads of its own would be too many beside ours
     except ValueError as error:
@@ -135,3 +146,25 @@ def _decode(name: str, page: TiffPage) -> np.ndarray:
             "more package: pip install scratchdet[tiff]"
         ) from error
     return np.atleast_3d(pixels.transpose(AXES[page.axes]))
+
+
+def _check_inflated(name: str, page: TiffPage) -> None:
+    """DataError if a strip or tile is too large, or inflates to more than its rows."""
+    assert page.dtype is not None  # `read_bands` has seen it
+    # A strip may claim more rows than there are, a tile is padded to its full size.
+    sides = (
+        page.chunks if page.is_tiled else (min(page.chunks[0], page.imagelength), *page.chunks[1:])
+    )
+    most = math.prod(sides) * page.dtype.itemsize
+    if most > MOST_BYTES:
+        raise DataError(f"{name}: tiles of {sides} values are too many; save it with smaller ones")
+    start = INFLATERS.get(page.compression)
+    if start is None or TIFF.DECOMPRESSORS[page.compression].__module__.startswith("imagecodecs"):
+        return  # imagecodecs makes room for `most` bytes and no more
+    segments = page.parent.filehandle.read_segments(page.dataoffsets, page.databytecounts)
+    for data, _ in segments:
+        if data is not None and len(start().decompress(data, most + 1)) > most:
+            raise DataError(
+                f"{name}: one of its strips or tiles inflates to more than the {most} bytes of its "
+                "pixels: the file is damaged, or made to fill the memory"
+            )

@@ -13,6 +13,7 @@ import numpy as np
 
 from scratchdet.data.assemble import Found, OnBadBox, assemble
 from scratchdet.data.images import EXTENSIONS, image_size
+from scratchdet.data.references import single
 from scratchdet.data.split import chosen_splits
 from scratchdet.data.stacks import find_stack, group
 from scratchdet.data.voc_xml import Annotation, counts_from_zero, place_of_object, read_annotation
@@ -269,6 +270,7 @@ def _locate(
         return Problem(str(file.path), what, "image dropped")
     image = named[0] if named and named[0] in candidates else candidates[0]
     try:
+        single(image)
         return image, file.size or image_size(image), file
     except DataError as error:
         return Problem(str(file.path), str(error), "image dropped")
@@ -285,6 +287,7 @@ def _locate_stack(
         key=lambda found: len(found.missing),
     )
     try:
+        single(stack.place)
         if stack.missing:
             raise DataError(f"there is no {', '.join(stack.missing)} for it")
         return Path(stack.reference), file.size or image_size(stack.reference), file

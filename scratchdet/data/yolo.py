@@ -12,7 +12,7 @@ import yaml
 
 from scratchdet.data.assemble import Found, OnBadBox, assemble
 from scratchdet.data.images import EXTENSIONS, image_size
-from scratchdet.data.references import files_of
+from scratchdet.data.references import files_of, single
 from scratchdet.data.split import chosen_splits
 from scratchdet.data.stacks import find_stack
 from scratchdet.data.yolo_labels import read_labels
@@ -196,6 +196,7 @@ def _part(sources: Iterable[Path], names: dict[int, str], pattern: str) -> Found
             problems.append(image)
             continue
         try:
+            single(image.place)
             size = image_size(image.reference)
         except DataError as error:
             problems.append(Problem(str(image.place), str(error), "image dropped"))

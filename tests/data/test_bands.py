@@ -1,8 +1,11 @@
 """Images of any number of channels and any depth: .npy, TIFF, and several files that are one."""
 
 import io
+import lzma
+import struct
 import subprocess
 import sys
+import zlib
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scratchdet.data import npy
 from scratchdet.data.images import decode, image_size, read_image
 from scratchdet.data.references import join
 from scratchdet.ops.pixels import DTYPES
@@ -171,6 +175,14 @@ def npy_bytes(array) -> bytes:
     return buffer.getvalue()
 
 
+UINT8 = "{'descr': '|u1', 'fortran_order': False, 'shape': "
+
+
+def npy_of(header, *, version=1, values=0) -> bytes:
+    length = struct.pack("<H" if version == 1 else "<I", len(header) + 1)
+    return npy.MAGIC + bytes([version, 0]) + length + header.encode() + b"\n" + bytes(values)
+
+
 @pytest.mark.parametrize(
     ("content", "why"),
     [
@@ -184,6 +196,12 @@ def npy_bytes(array) -> bytes:
         (npy_bytes(bands(2)).replace(b"6, 9, 2), }     ", b"60000000, 9, 2)}"), "cut off"),
         (b"\x93NUMPY\x09\x00" + bytes(80), "version 9"),
         (b"\x93NUMPY\x01\x00" + bytes(80), "not a readable .npy"),
+        (npy_of("{'descr': (), 'fortran_order': False, 'shape': (2, 3)}"), "not a readable .npy"),
+        (npy_of("((((("), "not a readable .npy"),
+        (npy_of(9000 * "-" + "1"), "not a readable .npy"),
+        (npy_of(9000 * "-" + "1", version=2), "not a readable .npy"),
+        (npy_of(UINT8 + "(-2, -3)}", values=6), r"its shape is \(-2, -3\)"),
+        (npy_of(UINT8 + f"(0x{'f' * 5000}, 1)}}"), "not a readable .npy"),
     ],
 )  # fmt: skip
 def test_a_damaged_npy_file_is_refused_in_words(tmp_path, content, why):
@@ -256,6 +274,58 @@ def test_compression_that_is_not_installed_is_named_with_what_to_install(tmp_pat
     done = read_elsewhere(tmp_path / "a.tif", "sys.modules['imagecodecs'] = None\n")
     assert "LZW compression" in done.stderr
     assert "pip install scratchdet[tiff]" in done.stderr
+
+
+PEAK = """import sys, tracemalloc
+sys.modules['imagecodecs'] = None
+from scratchdet.data.images import read_image
+tracemalloc.start()
+try:
+    print(read_image(sys.argv[1]).shape)
+except Exception as error:
+    print(type(error).__name__, error)
+print(tracemalloc.get_traced_memory()[1])
+"""
+
+
+def read_without_imagecodecs(path):
+    """What comes of reading the image, and the most bytes it held at a time."""
+    program = [sys.executable, "-c", PEAK, str(path)]
+    lines = subprocess.run(program, capture_output=True, text=True, timeout=60, check=True).stdout
+    outcome, peak = lines.splitlines()
+    return outcome, int(peak)
+
+
+@pytest.mark.parametrize("codec", [zlib, lzma])
+def test_a_strip_of_more_than_its_rows_is_not_inflated(tmp_path, codec):
+    path = tmp_path / "a.tif"
+    bomb = codec.compress(bytes(2**26))
+    number = {"zlib": "deflate", "lzma": "lzma"}[codec.__name__]
+    tifffile.imwrite(
+        path, iter([bomb]), shape=(8, 8), dtype="float32", compression=number, rowsperstrip=8
+    )
+    outcome, peak = read_without_imagecodecs(path)
+    assert outcome.startswith("DataError")
+    assert "a.tif: " in outcome
+    assert "more than" in outcome
+    assert peak < 2**24
+
+
+@pytest.mark.parametrize("layout", [{}, {"rowsperstrip": 4}, {"tile": (16, 16)}])
+def test_whole_strips_and_tiles_are_inflated_without_imagecodecs(tmp_path, layout):
+    path = tmp_path / "a.tif"
+    write_tiff(path, bands(5, "int16"), compression="deflate", **layout)
+    assert read_without_imagecodecs(path)[0] == str((HEIGHT, WIDTH, 5))
+
+
+def test_a_tile_that_claims_to_be_huge_is_refused_before_room_is_made(tmp_path):
+    path = tmp_path / "a.tif"
+    write_tiff(path, bands(2, "int16"), tile=(16, 16), compression="deflate")
+    with tifffile.TiffFile(path, mode="r+") as file:
+        file.pages[0].tags["TileLength"].overwrite(32768)
+        file.pages[0].tags["TileWidth"].overwrite(32768)
+    with pytest.raises(DataError, match=r"a\.tif: .* are too many"):
+        read_image(path)
 
 
 def test_files_of_one_image_are_its_channels_one_after_the_other(tmp_path):

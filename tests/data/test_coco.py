@@ -2,6 +2,7 @@
 
 import gc
 import json
+import time
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from PIL import Image
 from scratchdet.data.coco import list_splits, read
 from scratchdet.data.coco_json import CHUNK, load
 from scratchdet.data.formats import detect_format
+from scratchdet.data.pack import pack
 from scratchdet.structures import DataError
 
 IMAGE = {"id": 7, "file_name": "a.png", "width": 40, "height": 30}
@@ -135,7 +137,7 @@ def test_a_single_file_has_no_splits_and_a_folder_those_of_its_files(tmp_path):
     path = write(tmp_path / "annotations/instances_val2014.json")
     assert list_splits(path) == []
     assert list_splits(tmp_path) == ["val2014"]
-    with pytest.raises(DataError, match="no split 'val2014'; there are: none"):
+    with pytest.raises(DataError, match="no split 'val2014', as the data has no splits"):
         read(path, split="val2014")
 
 
@@ -286,11 +288,37 @@ def test_files_that_are_not_coco_are_refused(tmp_path, text, message):
         read(tmp_path / "a.json")
 
 
+@pytest.mark.parametrize("present", [True, False])
+def test_a_file_name_that_joins_another_file_never_gets_it_into_a_pack(tmp_path, present):
+    secret = tmp_path / "secret" / "id_rsa"
+    secret.parent.mkdir()
+    secret.write_bytes(b"secret")
+    folder = tmp_path / "data"
+    folder.mkdir()
+    if present:
+        write_image(folder / "a.png")
+    thief = IMAGE | {"id": 8, "file_name": f"a.png|{secret}"}
+    data = read(write(folder / "a.json", images=(IMAGE, thief), annotations=()))
+    assert list(data.ids) == ["7"]
+    assert "contains '|'" in data.problems[0].what
+    packed = pack(folder / "a.json", tmp_path / "a.lmdb")
+    assert packed.files == int(present)
+
+
 def test_ids_must_be_unique(tmp_path):
     with pytest.raises(DataError, match="image id 7 is there more than once"):
         read(write(tmp_path / "a.json", images=(IMAGE, IMAGE)))
     with pytest.raises(DataError, match="two categories have the same id"):
         read(write(tmp_path / "a.json", categories=(CATEGORIES[0], CATEGORIES[0])))
+
+
+def test_a_repeated_id_is_found_in_a_moment_among_very_many(tmp_path):
+    images = [{"id": key, "file_name": "a.png", "width": 4, "height": 3} for key in range(20000)]
+    path = write(tmp_path / "a.json", images=(*images, images[-1]), annotations=())
+    begin = time.perf_counter()
+    with pytest.raises(DataError, match="image id 19999 is there more than once"):
+        read(path)
+    assert time.perf_counter() - begin < 2
 
 
 def test_categories_of_the_same_name_are_one_class(tmp_path):

@@ -281,3 +281,30 @@ def test_data_in_two_formats_needs_to_be_told(tmp_path):
     assert described(read_data(tmp_path, format="yolo")) == wanted(SCENES)
     with pytest.raises(DataError, match="there are: voc, coco, yolo, pack"):
         read_data(tmp_path, format="xml")
+
+
+def test_a_file_name_that_would_read_as_several_files_is_a_problem(format_name, tmp_path):
+    odd = SCENES[0]._replace(name="a|b.png")
+    data = read_data(write(format_name, tmp_path / "data", [odd, *SCENES[1:]]))
+    assert described(data) == wanted(SCENES[1:])
+    [problem] = data.problems
+    assert problem.action == "image dropped"
+    assert "a|b.png: its name contains '|'" in problem.what
+    assert "rename it" in problem.what
+
+
+@pytest.mark.parametrize("name", ["voc", "coco", "yolo"])
+def test_a_folder_whose_name_would_split_the_paths_is_a_problem_of_its_images(name, tmp_path):
+    data = read_data(write(name, tmp_path / "da|ta", SCENES))
+    assert len(data) == 0
+    reasons = [problem.what for problem in data.problems if problem.action == "image dropped"]
+    assert len(reasons) == len(SCENES)
+    assert all("its name contains '|'" in reason for reason in reasons)
+
+
+@pytest.mark.parametrize("name", ["voc", "coco", "yolo"])
+def test_a_stem_of_images_of_several_files_has_no_joint_of_its_own(name, tmp_path):
+    folder = write(name, tmp_path / "data", [SCENES[0]._replace(name="a|b.png")])
+    data = read_data(folder, files="{stem}.png,{stem}.png")
+    assert len(data) == 0
+    assert any("its name contains '|'" in problem.what for problem in data.problems)
