@@ -121,6 +121,8 @@ def detect(
     from scratchdet.models.saved import load_model
     from scratchdet.train.device import choose_device
 
+    if not 0 <= min_score <= 1:
+        raise ValueError(f"--min-score is {min_score:g}; scores are from 0 to 1")
     console = Console()
     files: Sequence[Path] = find_images(images, leave_out=out)
     detector = load_model(model).to(choose_device(device))

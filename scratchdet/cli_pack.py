@@ -50,6 +50,8 @@ def pack(
     if verify:
         if out is not None:
             raise ValueError("--verify takes one pack")
+        if not data.is_file():
+            raise ValueError(f"{data} is no pack: --verify takes the file that `pack` has written")
         with progress_bar(console, "checking") as report:
             damages = find_damages(data, report)
         for damage in damages:

@@ -81,9 +81,16 @@ def train(arguments: Sequence[str]) -> int:
         registry=choices_registry(),
     )
     command = _only_first(parse)
-    if bool(command.data) == bool(command.resume):
+    if not command.data and not command.resume:
         raise RecipeError(
             "give the data set to train on, or --resume runs/NAME, which knows its data; see --help"
+        )
+    beside = {"DATA": command.data, "--recipe": command.recipe != "auto", "--name": command.name}
+    if command.resume and any(beside.values()):
+        given = " and ".join(name for name, value in beside.items() if value)
+        raise RecipeError(
+            f"--resume goes on with the data, the recipe and the name of its run: leave out {given}"
+            " (single settings, as --steps 5000, may be given)"
         )
     if command.resume and command.settings.model.init:
         raise RecipeError("--resume goes on with a run; --init begins one: give one of them")
@@ -196,9 +203,14 @@ def _following(base: Recipe, given: Recipe, arguments: Sequence[str]) -> Recipe:
 
 
 def _free_run(name: str) -> Path:
-    """runs/name, or the first of runs/name-2, runs/name-3, ... that is not taken."""
-    candidates = itertools.chain([RUNS / name], (RUNS / f"{name}-{n}" for n in itertools.count(2)))
-    return next(path for path in candidates if not path.exists())
+    """runs/name, or the first of runs/name-2, runs/name-3, ... that is not taken: now it is."""
+    for path in itertools.chain([RUNS / name], (RUNS / f"{name}-{n}" for n in itertools.count(2))):
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return path
+    raise AssertionError("numbers do not end")
 
 
 def say_what_is_where(run_dir: Path, console: Console, *, data: str) -> None:

@@ -180,7 +180,9 @@ for arguments in [["--help"], ["recipes"], *([command, "--help"] for command in 
         (["train", "--resume", "runs/none"], "no run to resume at runs/none"),
         (["eval", "runs/none", "nowhere"], "no model at runs/none"),
         (["detect", "runs/none", "nowhere.jpg"], "nowhere.jpg: no such file or folder"),
-        (["recipes", "gigantic"], "gigantic is neither a recipe file nor one of nano, small_data"),
+        (["detect", "run", ".", "--min-score", "5"], "--min-score is 5; scores are from 0 to 1"),
+        (["pack", "--verify", "."], ". is no pack"),
+        (["recipes", "gigantic"], "gigantic is neither a recipe file nor a shipped recipe"),
     ],
 )
 def test_wrong_use_is_answered_in_one_line(arguments, said, capsys):
@@ -346,7 +348,7 @@ def test_an_unreadable_image_is_told_skipped_and_the_exit_status_1(run, here, ca
     assert call("detect", run, "in") == 1
     text = capsys.readouterr().out
     assert "kaputt" in text
-    assert "cannot be decoded" in text
+    assert "not an image, or a damaged one" in text
     assert "in 1 images: found" in text
     assert (here / "found" / "gut.png").exists()
 

@@ -81,7 +81,7 @@ def test_json_has_the_values_as_they_are(capsys):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["gigantic"], "gigantic is neither a recipe file nor one of nano"),
+        (["gigantic"], "gigantic is neither a recipe file nor a shipped recipe"),
         (["gigantic", "--json"], "no recipe is called 'gigantic'; there are nano"),
         (["show"], "show what? '' is none of nano"),
         (["show", "gigantic"], "show what? 'gigantic' is none of nano"),

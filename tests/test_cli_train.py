@@ -167,3 +167,25 @@ def test_a_batch_that_fits_is_trained_with_and_profiled(data, here, capsys):
     for part in ("data", "forward", "loss", "backward", "optimiser"):
         assert f"│ {part} " in said
     assert "batch = 16" in (here / "runs/voc/recipe.toml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--recipe", "nano"], "leave out --recipe"),
+        (["--name", "other"], "leave out --name"),
+    ],
+)
+def test_a_resumed_run_takes_no_other_recipe_or_name(here, capsys, flags, said):
+    assert call("--resume", "runs/x", *flags) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_data_beside_a_run_to_resume_is_too_much(data, capsys):
+    assert call(data, "--resume", "runs/x") == 2
+    assert "leave out DATA" in capsys.readouterr().err
+
+
+def test_a_misspelt_recipe_is_guessed(data, capsys):
+    assert call(data, "--recipe", "smal_data") == 2
+    assert "did you mean small_data" in capsys.readouterr().err

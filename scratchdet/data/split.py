@@ -23,7 +23,12 @@ def chosen_splits(
     names = [name.strip() for name in split.split("+")]
     missing = [name for name in names if name not in available and name not in also]
     if missing:
-        listed = ", ".join(available) or "none"
+        if not available:
+            raise DataError(
+                f"{path}: there is no split {missing[0]!r}, as the data has no splits: leave it out"
+                " (--split, --val-split, --test-split, or data.split, ... of the recipe)"
+            )
+        listed = ", ".join(available)
         raise DataError(
             f"{path}: there is no split {missing[0]!r}; there are: {listed}"
             " (several are joined with +: train+val)"

@@ -1,5 +1,6 @@
 """The shipped recipes, by name, and the way from a name or a file to a recipe."""
 
+from difflib import get_close_matches
 from pathlib import Path
 
 from scratchdet.recipe import Recipe, RecipeError
@@ -33,9 +34,9 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
         return RECIPES[str(name_or_path)].recipe
     path = Path(name_or_path)
     if not path.is_file():
-        raise RecipeError(
-            f"{name_or_path} is neither a recipe file nor one of {', '.join(RECIPES)}"
-        )
+        near = get_close_matches(str(name_or_path), RECIPES, n=3)
+        hint = f"did you mean {' or '.join(near)}?" if near else "scratchdet recipes lists them"
+        raise RecipeError(f"{name_or_path} is neither a recipe file nor a shipped recipe: {hint}")
     bases = {name: shipped.recipe for name, shipped in RECIPES.items()}
     return from_toml(path.read_text(encoding="utf-8"), source=str(path), bases=bases)
 

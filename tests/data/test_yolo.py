@@ -209,7 +209,7 @@ def test_images_without_split_folders_are_read_as_one(folder):
     write(folder, "a", "0 0.5 0.5 0.1 0.1", folder="images")
     assert list_splits(folder) == []
     assert read(folder).num_objects == 1
-    with pytest.raises(DataError, match="no split 'train'; there are: none"):
+    with pytest.raises(DataError, match="no split 'train', as the data has no splits"):
         read(folder, split="train")
 
 

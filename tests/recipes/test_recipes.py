@@ -128,7 +128,7 @@ def test_a_file_may_say_only_what_differs(tmp_path, name):
 
 
 def test_what_is_neither_a_name_nor_a_file_is_refused(tmp_path):
-    with pytest.raises(RecipeError, match=r"neither a recipe file nor one of nano, small_data"):
+    with pytest.raises(RecipeError, match=r"neither a recipe file nor a shipped recipe"):
         load_recipe("gigantic")
     with pytest.raises(RecipeError, match="neither a recipe file"):
         load_recipe(tmp_path)
