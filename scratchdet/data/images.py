@@ -102,11 +102,10 @@ def _decode_file(
     data = read_bytes(file)
     decoded = _decode_bands(file, data)
     if decoded is None:
-        stored = channels or pictures.read_header(file, io.BytesIO(data)).channels
-        if stored not in (1, 3):
-            raise DataError(f"{file}: pictures have 1 or 3 channels; {stored} are wanted")
-        pixels = pictures.read_picture(file, data, channels=stored, annotated_size=annotated_size)
-        return Decoded(pixels, is_rgb=stored == 3)
+        if channels not in (None, 1, 3):
+            raise DataError(f"{file}: pictures have 1 or 3 channels; {channels} are wanted")
+        pixels = pictures.read_picture(file, data, channels=channels, annotated_size=annotated_size)
+        return Decoded(pixels, is_rgb=pixels.shape[2] == 3)
     _check_finite(file, decoded.pixels)
     return _with_channels(file, decoded, channels or decoded.pixels.shape[2])
 

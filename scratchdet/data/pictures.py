@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 from typing import BinaryIO, NamedTuple
@@ -58,15 +59,23 @@ def _orientation(block: bytes) -> int:
 
 
 def read_picture(
-    name: str, data: bytes | memoryview, *, channels: int, annotated_size: tuple[int, int] | None
+    name: str,
+    data: bytes | memoryview,
+    *,
+    channels: int | None,
+    annotated_size: tuple[int, int] | None,
 ) -> np.ndarray:
     """(H, W, channels) uint8 or uint16, grey for one channel, RGB for three; alpha is dropped.
 
-    The EXIF orientation is applied, unless `annotated_size` (width, height) is the size of the
-    stored pixels and not of the turned ones: then the boxes were drawn on the stored pixels.
+    channels: None for as many as there are. The EXIF orientation is applied, unless
+    `annotated_size` (width, height) is the size of the stored pixels and not of the turned ones:
+    then the boxes were drawn on the stored pixels.
     """
     if _is_cut_off(data):
         raise DataError(f"{name}: the image is cut off (its end is missing); copy it again")
+    # Whatever is asked for: a header of a few bytes may claim a size that fills the memory.
+    header = read_header(name, io.BytesIO(data))
+    channels = channels or header.channels
     flags = cv2.IMREAD_COLOR if channels == 3 else cv2.IMREAD_GRAYSCALE
     pixels = _decode(name, data, flags)
     height, width = pixels.shape[:2]

@@ -178,3 +178,15 @@ def test_bytes_after_the_end_of_an_image_are_allowed(tmp_path, pixels, suffix):
 def test_progressive_jpegs_are_whole(tmp_path, pixels):
     (tmp_path / "a.jpg").write_bytes(jpeg_bytes(pixels, progressive=True))
     assert read_image(tmp_path / "a.jpg", channels=3).shape == (HEIGHT, WIDTH, 3)
+
+
+@pytest.mark.parametrize("channels", [None, 1, 3])
+def test_a_picture_too_large_to_be_one_is_refused_whatever_is_asked_for(
+    tmp_path, monkeypatch, pixels, channels
+):
+    path = save(tmp_path / "a.png", pixels)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", WIDTH * HEIGHT // 2 - 1)  # Pillow: twice that
+    with pytest.raises(DataError, match=r"a\.png: not a readable image .*bomb"):
+        read_image(path, channels=channels)
+    with pytest.raises(DataError, match="bomb"):
+        image_size(path)
