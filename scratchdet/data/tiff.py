@@ -11,9 +11,9 @@ import logging
 import lzma
 import math
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from tifffile import COMPRESSION, PHOTOMETRIC, PLANARCONFIG, TIFF, TiffFile, TiffPage
@@ -30,7 +30,7 @@ trained on as a whole."""
 AXES = {"YX": (0, 1), "YXS": (0, 1, 2), "SYX": (1, 2, 0)}
 """Of tifffile, and where rows, columns and channels are."""
 
-INFLATERS = {
+INFLATERS: dict[int, Callable[[], Any]] = {
     COMPRESSION.DEFLATE: zlib.decompressobj,
     COMPRESSION.ADOBE_DEFLATE: zlib.decompressobj,
     COMPRESSION.LZMA: lzma.LZMADecompressor,
