@@ -204,13 +204,17 @@ def _following(base: Recipe, given: Recipe, arguments: Sequence[str]) -> Recipe:
 
 def _free_run(name: str) -> Path:
     """runs/name, or the first of runs/name-2, runs/name-3, ... that is not taken: now it is."""
-    for path in itertools.chain([RUNS / name], (RUNS / f"{name}-{n}" for n in itertools.count(2))):
-        try:
-            path.mkdir(parents=True)
-        except FileExistsError:
-            continue
-        return path
-    raise AssertionError("numbers do not end")
+    candidates = itertools.chain([RUNS / name], (RUNS / f"{name}-{n}" for n in itertools.count(2)))
+    return next(path for path in candidates if _is_made(path))
+
+
+def _is_made(folder: Path) -> bool:
+    """Whether it was not there, and is now; of two processes that ask, for one of them."""
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        return False
+    return True
 
 
 def say_what_is_where(run_dir: Path, console: Console, *, data: str) -> None:

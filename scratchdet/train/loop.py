@@ -13,6 +13,7 @@ from scratchdet.recipe import Recipe, differing
 from scratchdet.train.batches import batches_from, samples_from
 from scratchdet.train.begin import Run, begin
 from scratchdet.train.checkpoint import Progress
+from scratchdet.train.claim import claimed
 from scratchdet.train.distributed import (
     agreed,
     any_of,
@@ -67,7 +68,7 @@ def train(
     console = (console or Console()) if ranks.first else Console(quiet=True)
     if data is not None:
         recipe = differing(recipe, data={"path": str(Path(data).resolve())})
-    with joined(ranks), saying_how_to_go_on(run_dir):
+    with joined(ranks), saying_how_to_go_on(run_dir), claimed(run_dir, ranks):
         begun = begin(recipe, run_dir=run_dir, resume=resume, ranks=ranks, console=console)
         if begun is not None:
             run, training, progress = begun
