@@ -44,6 +44,7 @@ def recipes(tmp_path_factory, scenes, tiny):
     half = {"path": str(folder / "half_empty"), "batch": 2, "val_split": "none"}
     return {
         "tell": base,
+        "tell_unreadable": base,
         "whole": base,
         "group": grouped,
         "half_empty_minimum": differing(grouped, data=half),
@@ -112,6 +113,16 @@ def test_an_error_of_one_rank_is_raised_on_both(pair):
     for told in both(pair, "tell"):
         assert told["error_of_first"] == "DataError: bad data, says 0"
         assert told["disagreed"] == "DataError: bad data, says 1"
+
+
+def test_an_unreadable_image_of_one_rank_is_known_to_both_and_counts_for_both(pair):
+    first, second = both(pair, "tell_unreadable")
+    assert first.pop("listed").splitlines() == ["1 problems", "1.jpg: empty [replaced]"]
+    assert second.pop("listed") == ""
+    assert first == second
+    assert first["found"] == ["1.jpg", "2.jpg"]
+    assert first["said"].count("UNREADABLE") == 2
+    assert first["error"].startswith("DataError: 2 of 10 images cannot be read")
 
 
 def test_statistics_of_batch_norm_become_the_mean_of_both(pair):

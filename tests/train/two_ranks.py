@@ -20,7 +20,7 @@ from torch import nn
 
 from scratchdet.data.formats import read_data
 from scratchdet.recipes import load_recipe
-from scratchdet.structures import DataError, Detections
+from scratchdet.structures import DataError, Detections, Problem
 from scratchdet.train import loop
 from scratchdet.train.distributed import (
     agreed,
@@ -36,6 +36,7 @@ from scratchdet.train.distributed import (
 from scratchdet.train.finite import NonFiniteLoss
 from scratchdet.train.launch import Left, ends_first, is_final
 from scratchdet.train.results import evaluate_together
+from scratchdet.train.unreadable import BadImages
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -133,6 +134,22 @@ def tell(ranks):
     }
 
 
+def tell_unreadable(folder, ranks):
+    """What each rank knows and says when rank 1 alone has found an unreadable image, then two."""
+    bad = BadImages(images=10, limit=0.1, known=())
+    said = io.StringIO()
+    console = Console(file=said, width=100)
+    folder.mkdir(exist_ok=True)
+    if ranks.rank:
+        bad.add([Problem("1.jpg", "empty", "replaced")])
+    bad.tell(ranks, run_dir=folder, console=console)
+    listed = (folder / "data_problems.txt").read_text() if ranks.first else ""
+    if ranks.rank:
+        bad.add([Problem("2.jpg", "empty", "replaced")])
+    error = message_of(lambda: bad.tell(ranks, run_dir=folder, console=console))
+    return {"found": list(bad.found), "said": said.getvalue(), "listed": listed, "error": error}
+
+
 def evaluate(ranks, recipe):
     """The figures of none, one and all images."""
     data = read_data(recipe.data.path, split="train")
@@ -187,12 +204,16 @@ def main(folder: Path, *cases: str) -> None:
                 result = tell(ranks)
             elif case == "evaluate":
                 result = evaluate(ranks, recipe)
+            elif case == "tell_unreadable":
+                result = tell_unreadable(folder / case, ranks)
             elif case == "stop_one":
                 result = stop_one(recipe, folder / case, ranks)
             elif case == "lose_one":
                 result = lose_one(recipe, folder / case, ranks)
             else:
-                train(recipe, folder / case, resume=(folder / case).exists())
+                # Asked once: rank 0 makes the folder when it begins.
+                begun = from_first(ranks, (folder / case).exists)
+                train(recipe, folder / case, resume=begun)
                 result = "trained"
         (folder / f"{case}.{ranks.rank}.json").write_text(json.dumps(result))
 
