@@ -149,6 +149,7 @@ def _all_steps(run: Run, training: Training, progress: Progress, clock: StepCloc
                 progress = progress._replace(seconds=time.monotonic() - began)
                 since, logged = time.monotonic(), done
             if to_save or stop:
+                run.bad.tell(ranks, run_dir=run.folder, console=run.console)
                 from_first(ranks, log.sync)
                 from_first(ranks, partial(save, run, training, progress))
             if stop and not last:
