@@ -152,7 +152,7 @@ def test_unreadable_images_are_skipped_and_told(tmp_path):
     summary, lines, reports = detect([good[0], bad, good[1]], tmp_path / "out")
     assert summary[:2] == (2, 2)
     assert len(summary.unreadable) == 1
-    assert summary.unreadable[0].startswith(f"{bad}: cannot be decoded")
+    assert summary.unreadable[0].startswith(f"{bad}: not an image, or a damaged one")
     assert [line["image"] for line in lines] == [str(file) for file in good]
     assert reports[-1] == (3, 3)
 

@@ -292,4 +292,4 @@ def test_a_new_run_looks_for_itself(recipe, tmp_path):
     write_surveys(survey_of(run), before.surveys)
     damage(recipe)
     assert "2 problems in the data" in train(recipe, run)
-    assert "cannot" in (run / "data_problems.txt").read_text()
+    assert "not an image" in (run / "data_problems.txt").read_text()
