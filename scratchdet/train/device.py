@@ -35,6 +35,11 @@ def choose_precision(wanted: Precision, device: torch.device) -> Literal["fp32",
     return "bf16" if native else "fp32"
 
 
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """A context in which convolutions compute in a precision that `choose_precision` gave."""
+    return torch.autocast(device.type, dtype=AUTOCAST[precision], enabled=precision != "fp32")
+
+
 def use_threads(threads: int, *, processes: int = 1) -> int:
     """Sets the CPU threads of this process; how many there are now.
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from scratchdet.data.memory import free_memory
 from scratchdet.recipe import Recipe, RecipeError, differing
 from scratchdet.structures import Targets
-from scratchdet.train.device import AUTOCAST
+from scratchdet.train.device import autocast
 from scratchdet.train.distributed import Ranks, gathered
 from scratchdet.train.optim import make_sgd
 from scratchdet.train.prepare import Prepared
@@ -82,13 +82,12 @@ def _fits(recipe: Recipe, prepared: Prepared, device: torch.device, images: int)
 
 def _step_bytes(recipe: Recipe, prepared: Prepared, device: torch.device, images: int) -> int:
     """What a step with so many images on this device takes at its peak."""
-    dtype = AUTOCAST[recipe.run.precision]
     with _counting(device) as counted:
         detector = make_detector(recipe, prepared, device).train()
         average = make_detector(recipe, prepared, device)  # takes the place of the averaged weights
         optimiser = make_sgd(detector, lr=0.0, momentum=0.9, weight_decay=0.0)
         pixels, targets = _noise(recipe, prepared, device, images)
-        with torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
+        with autocast(device, recipe.run.precision):
             raw = detector(detector.normalise(pixels))
         make_loss(recipe.optim, detector)(raw, targets).total.backward()
         optimiser.step()

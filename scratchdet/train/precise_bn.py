@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from scratchdet.models.detector import Detector
-from scratchdet.train.device import AUTOCAST
+from scratchdet.train.device import autocast
 from scratchdet.train.distributed import averaged, together
 
 
@@ -73,9 +73,7 @@ def measure_statistics(detector: Detector, batches: Iterable[Tensor], *, precisi
             hooks.enter_context(layer.register_forward_pre_hook(partial(_add, moment)))
         for images in batches:
             images = images.to(detector.device, non_blocking=True)
-            with torch.autocast(
-                detector.device.type, dtype=AUTOCAST[precision], enabled=precision != "fp32"
-            ):
+            with autocast(detector.device, precision):
                 detector(detector.normalise(images))
     if not any(moment.count for moment in moments):
         raise ValueError("the statistics of BatchNorm cannot be measured: there is no batch")

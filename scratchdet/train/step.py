@@ -10,7 +10,7 @@ from torch.nn.parallel import DistributedDataParallel
 from scratchdet.data.loader import Batch
 from scratchdet.ops.losses import Losses, MultiBoxLoss
 from scratchdet.structures import Targets
-from scratchdet.train.device import AUTOCAST
+from scratchdet.train.device import autocast
 from scratchdet.train.distributed import averaged, together
 from scratchdet.train.profile import StepClock
 from scratchdet.train.setup import Training
@@ -49,10 +49,7 @@ def train_step(
     seen = []
     for part, pixels in enumerate(images.chunk(parts)):
         with _exchanging(network, part == parts - 1):
-            with (
-                clock.part("forward"),
-                torch.autocast(device.type, dtype=AUTOCAST[precision], enabled=precision != "fp32"),
-            ):
+            with clock.part("forward"), autocast(device, precision):
                 raw = network(detector.normalise(pixels))
             with clock.part("loss"):
                 losses = loss(raw, targets[part], assigned=assigned[part], divisors=divisors)
