@@ -1,7 +1,13 @@
 """`python -m scratchdet` is `scratchdet`."""
 
+import os
 import sys
 
 from scratchdet.cli import main
 
-sys.exit(main())
+status = main()
+if "LOCAL_RANK" in os.environ:  # `torchrun` has started it
+    from scratchdet.train.launch import leave
+
+    leave(status)
+sys.exit(status)

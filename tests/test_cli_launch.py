@@ -234,3 +234,17 @@ def test_processes_whose_launcher_is_killed_save_and_end(recipe, here):
         time.sleep(0.1)
     assert (here / "err").read_text().count("stopped and saved after step") == 1
     assert (run / "last" / "checkpoint.safetensors").exists()
+
+
+def test_a_process_among_others_ends_at_once_whatever_would_still_run():
+    program = (
+        "import atexit, os, runpy, sys; atexit.register(os._exit, 9); sys.argv[1:] = ['models']; "
+    )
+    program += "runpy.run_module('scratchdet', run_name='__main__', alter_sys=True)"
+    statuses = [
+        subprocess.run(
+            [sys.executable, "-c", program], env=ENVIRONMENT | rank, capture_output=True
+        ).returncode
+        for rank in ({}, {"LOCAL_RANK": "0"})
+    ]
+    assert statuses == [9, 0]

@@ -46,7 +46,7 @@ ALLOWED = {
     "cli_pack": {"data", "terminal"},
     "cli_train": EVERYTHING - {"cli", "__main__"},
     "cli": EVERYTHING - {"__main__"},
-    "__main__": {"cli"},
+    "__main__": {"cli", "train"},
     "__init__": EVERYTHING - COMMAND_LINE,
 }
 

@@ -144,7 +144,8 @@ def ends_first(error: BaseException, status: int) -> bool:
 def leave(status: int) -> NoReturn:
     """Ends this process at once, and its workers.
 
-    In good order, after a connection to another process is broken, threads of gloo would abort it.
+    In good order, threads of gloo would abort it now and then: after a connection to another
+    process is broken, and where an error and its traceback still hold on to one.
     """
     for worker in multiprocessing.active_children():
         worker.terminate()

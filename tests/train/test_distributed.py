@@ -83,18 +83,23 @@ def losses(run: Path) -> list[dict]:
 
 
 def assert_close_runs(run: Path, other: Path) -> None:
-    """Equal but for the order of sums in floating point: weights, averages, momentum, the log."""
+    """Equal but for the order of sums in floating point: weights, averages, momentum, the log.
+
+    That order depends on the processor too. On some a ReLU flips, which gradient and momentum show
+    most: 6e-4 were seen. A wrong share of the gradient would be no less than a tenth.
+    """
     ours, theirs = weights(run), weights(other)
     assert ours.keys() == theirs.keys()
-    for part, tolerance in (("weights.", 1e-6), ("ema.", 1e-6), ("momentum.", 1e-4)):
+    for part, tolerance in (("weights.", 1e-6), ("ema.", 1e-6), ("momentum.", 5e-3)):
         names = [name for name in ours if name.startswith(part)]
         one, two = (torch.cat([of[name].flatten() for name in names]) for of in (ours, theirs))
         assert (one - two).norm() < tolerance * two.norm(), part
     for one, two in zip(losses(run), losses(other), strict=True):
         assert one["step"] == two["step"]
         assert (one["lr"], one["matched"]) == (two["lr"], two["matched"])
-        for term in ("loss", "classification", "localisation", "gradient_norm"):
+        for term in ("loss", "classification", "localisation"):
             assert one[term] == pytest.approx(two[term], rel=1e-4, abs=2e-6), (one["step"], term)
+        assert one["gradient_norm"] == pytest.approx(two["gradient_norm"], rel=5e-3)
 
 
 def test_what_one_rank_says_reaches_the_other(pair):

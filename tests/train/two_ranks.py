@@ -34,7 +34,7 @@ from scratchdet.train.distributed import (
     ranks_of_launch,
 )
 from scratchdet.train.finite import NonFiniteLoss
-from scratchdet.train.launch import Left, ends_first, is_final
+from scratchdet.train.launch import Left, ends_first, is_final, leave
 from scratchdet.train.results import evaluate_together
 from scratchdet.train.unreadable import BadImages
 
@@ -220,3 +220,4 @@ def main(folder: Path, *cases: str) -> None:
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]), *sys.argv[2:])
+    leave(0)  # as the command line does
