@@ -5,16 +5,15 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
-from json import dumps
 from pathlib import Path
-from typing import Literal
 
 import tyro
 from rich.console import Console
-from tyro.conf import Positional
 
 from scratchdet.cli_arguments import description
+from scratchdet.cli_detect import detect
 from scratchdet.cli_download import download
+from scratchdet.cli_eval import evaluate
 from scratchdet.cli_import import import_caffe
 from scratchdet.cli_models import models
 from scratchdet.cli_pack import pack
@@ -22,119 +21,12 @@ from scratchdet.cli_recipes import recipes
 from scratchdet.cli_train import RUNS, say_what_is_where, train
 from scratchdet.files import DiskFull
 from scratchdet.recipe import differing
-from scratchdet.recipe_toml import from_toml
 from scratchdet.recipes import load_recipe
-from scratchdet.terminal import progress_bar, say
+from scratchdet.terminal import say
 
 NO = 1  # exit status: it ran, and the answer is no
 WRONG_USE = 2  # exit status
 INTERRUPTED = 130  # exit status of a command that Ctrl-C ended, as shells have it
-
-
-def evaluate(
-    model: Positional[Path],
-    data: Positional[Path],
-    /,
-    split: str = "",
-    protocol: Literal["voc", "voc07", "coco"] = "voc",
-    device: str = "auto",
-    json: bool = False,
-) -> int:
-    """Evaluate a trained detector on a data set.
-
-    Examples:
-      scratchdet eval runs/NAME path/to/data
-      scratchdet eval runs/NAME/last/model.safetensors path/to/data --split test --protocol coco
-
-    Args:
-        model: The folder of a run (its best model), or a model file.
-        data: A VOC folder, COCO JSON or YOLO folder.
-        split: Default: test if there is one, else val, else all images.
-        protocol: AP over the whole recall axis, over 11 points, or COCO's.
-        device: auto, cpu, cuda.
-        json: Print the figures as JSON, for scripts.
-    """
-    from scratchdet.evaluation import run
-    from scratchdet.models.saved import find_model, load_model, read_metadata
-    from scratchdet.train.device import choose_device
-    from scratchdet.train.prepare import shortened, trained_paths
-    from scratchdet.train.results import show_metrics
-
-    console = Console(stderr=json)
-    detector = load_model(model).to(choose_device(device))
-    data = data.resolve()  # as the recipe of a run has it, so that paths can be compared
-    chosen = split or run.default_split(data)
-    images = run.read_known(data, split=chosen, detector=detector)
-    for line in shortened(images.problems):
-        say(console, line)
-    recipe = from_toml(
-        read_metadata(find_model(model)).get("recipe", ""), source=f"{model}, recipe", bases={}
-    )
-    if recipe.data.path and Path(recipe.data.path) == data:
-        trained = trained_paths(recipe.data)
-        unseen = [index for index, path in enumerate(images.paths) if path not in trained]
-        seen = len(images) - len(unseen)
-        if seen and unseen and not split:
-            say(console, f"{seen} images are left out: the detector was trained on them")
-            images = images.subset(unseen)
-        elif seen:
-            say(console, f"NOTE: the detector was trained on {seen} of these {len(images)} images")
-    with progress_bar(console, "evaluating") as report:
-        metrics = run.evaluate(
-            detector, images, protocol, progress=lambda done: report(done, len(images))
-        )
-    if json:
-        print(dumps({"split": chosen, **metrics.to_json()}, indent=2))
-    else:
-        show_metrics(console, metrics, what=chosen or "all images")
-    return 0
-
-
-def detect(
-    model: Positional[Path],
-    images: Positional[Path],
-    /,
-    out: Path = Path("found"),
-    min_score: float = 0.3,
-    device: str = "auto",
-) -> int:
-    """Find objects in images, and draw them.
-
-    Writes one annotated picture for each image, and detections.jsonl with a line for each:
-    {"image": ..., "objects": [{"class": ..., "score": ..., "box": [x1, y1, x2, y2]}]}.
-
-    Examples:
-      scratchdet detect runs/NAME photo.jpg
-      scratchdet detect runs/NAME folder/of/images --out found --min-score 0.5
-
-    A detector of images of several files (--data.files) finds them in the folder by their names;
-    one of the files stands for the image, which is called by all of them, joined by "|".
-
-    Args:
-        model: The folder of a run (its best model), or a model file.
-        images: An image, or a folder of images (searched with its sub-folders).
-        out: The folder for the results.
-        min_score: Draw and list detections from this score on.
-        device: auto, cpu, cuda.
-    """
-    from scratchdet.detecting import detect_files, find_images, find_stacks
-    from scratchdet.models.saved import load_model
-    from scratchdet.train.device import choose_device
-
-    if not 0 <= min_score <= 1:
-        raise ValueError(f"--min-score is {min_score:g}; scores are from 0 to 1")
-    console = Console()
-    files: Sequence[Path] = find_images(images, leave_out=out)
-    detector = load_model(model).to(choose_device(device))
-    left_over: dict[Path, str] = {}
-    if detector.files:
-        files, left_over = find_stacks(files, detector.files)
-    with progress_bar(console, "detecting") as report:
-        summary = detect_files(detector, files, out=out, min_score=min_score, progress=report)
-    for line in (*summary.unreadable, *(f"{file}: {why}" for file, why in left_over.items())):
-        say(console, line)
-    say(console, f"{summary.objects} objects in {summary.images} images: {out}")
-    return NO if summary.unreadable else 0
 
 
 def demo(

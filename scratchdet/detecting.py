@@ -11,8 +11,7 @@ from scratchdet.data.images import EXTENSIONS, read_image
 from scratchdet.data.references import files_of
 from scratchdet.data.stacks import group
 from scratchdet.files import replacing
-from scratchdet.models.detector import Detector
-from scratchdet.structures import DataError, Detections
+from scratchdet.structures import Arrays, DataError, Predictor, as_arrays
 
 LEAST_PICTURE = 320
 """Pixels of the longer side; smaller images are enlarged, or their tags would hide them."""
@@ -66,7 +65,7 @@ def find_stacks(files: Sequence[Path], pattern: str) -> tuple[list[Path], dict[P
 
 
 def detect_files(
-    detector: Detector,
+    detector: Predictor,
     files: Sequence[Path],
     *,
     out: Path,
@@ -91,8 +90,8 @@ def detect_files(
             except DataError as error:
                 unreadable.append(str(error))
                 continue
-            found = detector.predict([image], min_score=min_score)[0]
-            boxes, scores, labels = (part.numpy(force=True) for part in found)
+            found = as_arrays(detector.predict([image], min_score=min_score)[0])
+            boxes, scores, labels = found
             if max(image.shape[:2]) < LEAST_PICTURE:
                 image, factors = fitted(image, LEAST_PICTURE)
                 boxes = boxes * factors
@@ -115,7 +114,7 @@ def _free_name(stem: str, taken: set[str]) -> str:
     return name
 
 
-def _line(file: Path, found: Detections, classes: Sequence[str]) -> dict[str, object]:
+def _line(file: Path, found: Arrays, classes: Sequence[str]) -> dict[str, object]:
     return {
         "image": str(file),
         "objects": [

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, overload
+from typing import TYPE_CHECKING, NamedTuple, Protocol, overload
 
 import numpy as np
 
@@ -245,6 +245,51 @@ class Detections(NamedTuple):
     """(K,) float32 in [0, 1]."""
     labels: Tensor
     """(K,) int64 in 0..C-1."""
+
+
+class Arrays(NamedTuple):
+    """Detections in NumPy: of a network that runs without torch, or merged from several passes."""
+
+    boxes: np.ndarray
+    """(K, 4) float32, xyxy pixels of the original image."""
+    scores: np.ndarray
+    """(K,) float32 in [0, 1], falling."""
+    labels: np.ndarray
+    """(K,) int64 in 0..C-1."""
+
+
+def as_arrays(found: Detections | Arrays) -> Arrays:
+    """The detections in NumPy, wherever they are."""
+    if isinstance(found, Arrays):
+        return found
+    return Arrays(*(part.numpy(force=True) for part in found))
+
+
+def nothing_found() -> Arrays:
+    """No detection at all."""
+    return Arrays(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
+
+
+class Predictor(Protocol):
+    """What finds objects in images: a `Detector`, an exported one, or one asked several times."""
+
+    classes: tuple[str, ...]
+    in_channels: int
+    image_dtype: str
+    files: str
+    """The pattern of the names of images of several files; empty: one file each."""
+    input_size: tuple[int, int]
+    """(height, width) that images are resized to."""
+
+    def predict(
+        self,
+        images: Sequence[np.ndarray],
+        *,
+        input_size: tuple[int, int] | None = None,
+        **choices: float | int,
+    ) -> Sequence[Detections | Arrays]:
+        """As `Detector.predict`."""
+        ...
 
 
 class DataError(ValueError):

@@ -7,7 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scratchdet.structures import DataError, DetectionData, Detections
+from scratchdet.structures import (
+    Arrays,
+    DataError,
+    DetectionData,
+    Detections,
+    as_arrays,
+    nothing_found,
+)
 
 
 class Columns(NamedTuple):
@@ -26,18 +33,12 @@ class Columns(NamedTuple):
     """(K,) int64 in 0..C-1."""
 
 
-def from_detections(detections: Sequence[Detections]) -> Columns:
+def from_detections(detections: Sequence[Detections | Arrays]) -> Columns:
     """The rows of `detections[i]`, found in image i, image after image."""
-    counts = [len(found.scores) for found in detections]
-    boxes = [found.boxes.numpy(force=True).reshape(-1, 4) for found in detections]
-    scores = [found.scores.numpy(force=True) for found in detections]
-    labels = [found.labels.numpy(force=True) for found in detections]
-    return Columns(
-        image_index=np.repeat(np.arange(len(detections)), counts),
-        boxes=np.concatenate([np.zeros((0, 4), np.float32), *boxes]),
-        scores=np.concatenate([np.zeros(0, np.float32), *scores]),
-        labels=np.concatenate([np.zeros(0, np.int64), *labels]),
-    )
+    found = [nothing_found(), *map(as_arrays, detections)]
+    boxes, scores, labels = map(np.concatenate, zip(*found, strict=True))
+    counts = [len(one.scores) for one in found[1:]]
+    return Columns(np.repeat(np.arange(len(detections)), counts), boxes, scores, labels)
 
 
 def check(data: DetectionData, detections: Columns) -> None:

@@ -1,13 +1,11 @@
 """A detector over a data set, and the figures it gets."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
-import torch
 
 from scratchdet.data.formats import list_splits, read_data
 from scratchdet.data.images import read_image
@@ -15,22 +13,19 @@ from scratchdet.data.split import split_called
 from scratchdet.data.survey import survey_images, usable_images
 from scratchdet.evaluation.columns import from_detections
 from scratchdet.evaluation.metrics import Metrics, evaluate_detections
-from scratchdet.structures import DataError, DetectionData, Detections, Problem, Record
+from scratchdet.structures import (
+    Arrays,
+    DataError,
+    DetectionData,
+    Detections,
+    Predictor,
+    Problem,
+    Record,
+    nothing_found,
+)
 
 BATCH = 16
 READERS = 4  # threads that decode: OpenCV releases the GIL
-
-
-class Predictor(Protocol):
-    """What evaluation asks of a detector."""
-
-    classes: tuple[str, ...]
-    in_channels: int
-    image_dtype: str
-    files: str
-    """The pattern of the names of images of several files; empty: one file each."""
-
-    def predict(self, images: Sequence[np.ndarray]) -> list[Detections]: ...
 
 
 def detect_all(
@@ -40,13 +35,13 @@ def detect_all(
     batch: int = BATCH,
     progress: Callable[[int], None] | None = None,
     unreadable: Callable[[Problem], None] | None = None,
-) -> list[Detections]:
+) -> list[Detections | Arrays]:
     """What the detector finds in each image, in the order of `data`.
 
     progress: called with the number of images done. unreadable: called for an image that cannot be
     read, in which nothing is found then; without it such an image is a DataError.
     """
-    found: list[Detections] = []
+    found: list[Detections | Arrays] = []
     read = partial(_read, channels=detector.in_channels, dtype=detector.image_dtype)
     for images in _batches(data, read, batch=batch):
         in_readable = iter(detector.predict([one for one in images if isinstance(one, np.ndarray)]))
@@ -59,14 +54,10 @@ def detect_all(
             where = data.paths[len(found)]
             what = str(image).removeprefix(f"{where}: ")
             unreadable(Problem(where, what, "nothing found in it"))
-            found.append(_nothing())
+            found.append(nothing_found())
         if progress is not None:
             progress(len(found))
     return found
-
-
-def _nothing() -> Detections:
-    return Detections(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.int64))
 
 
 def _read(record: Record, *, channels: int, dtype: str) -> np.ndarray | DataError:

@@ -20,14 +20,14 @@ from scratchdet.analysis.plots import contact_sheet, plot_training, save_image
 from scratchdet.data.images import read_image
 from scratchdet.evaluation.columns import Columns, from_detections
 from scratchdet.evaluation.metrics import Metrics, evaluate_detections
-from scratchdet.evaluation.run import Predictor, detect_all
+from scratchdet.evaluation.run import detect_all
 from scratchdet.files import write_text
 from scratchdet.models.detector import Detector
 from scratchdet.models.saved import find_model, load_model, save_model
 from scratchdet.ops.losses import Losses
 from scratchdet.recipe import Recipe
 from scratchdet.recipe_toml import to_toml
-from scratchdet.structures import DataError, DetectionData, Problem, Record
+from scratchdet.structures import DataError, DetectionData, Predictor, Problem, Record
 from scratchdet.terminal import say
 from scratchdet.train.begin import Run
 from scratchdet.train.checkpoint import Progress, checkpoint_of, previous_of, save_checkpoint

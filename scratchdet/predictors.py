@@ -1,0 +1,17 @@
+"""A detector from whatever file holds one."""
+
+from pathlib import Path
+
+from scratchdet.structures import Predictor
+
+
+def load_predictor(path: Path, *, device: str = "auto") -> Predictor:
+    """The detector at `path`: the folder of a run, a model file, or an exported network.
+
+    device: of a model of torch; an exported network runs on the CPU. Nothing that is not needed is
+    imported: an exported network is run without torch.
+    """
+    from scratchdet.models.saved import load_model
+    from scratchdet.train.device import choose_device
+
+    return load_model(path).to(choose_device(device))
