@@ -16,7 +16,7 @@ from rich.console import Console
 from scratchdet.cli_arguments import choices_registry, description, in_full
 from scratchdet.recipe import Recipe, RecipeError, differing
 from scratchdet.recipe_toml import from_toml
-from scratchdet.recipes import choose_recipe, load_recipe
+from scratchdet.recipes import RECIPES, choose_recipe, load_recipe
 from scratchdet.recipes.lengths import lengthened
 from scratchdet.terminal import say
 
@@ -170,6 +170,7 @@ def _base_recipe(command: TrainCommand, console: Console) -> Recipe:
             raise RecipeError(f"no run to resume at {command.resume}: it has no recipe.toml")
         return from_toml(file.read_text(encoding="utf-8"), source=str(file), bases={})
     if command.recipe != "auto":
+        _check_parent(command)
         return load_recipe(command.recipe)
     from scratchdet.train.device import choose_device
     from scratchdet.train.prepare import read_train
@@ -186,6 +187,16 @@ def _base_recipe(command: TrainCommand, console: Console) -> Recipe:
         recipe = differing(recipe, model=network_of(parent.detector))
         say(console, f"network: that of {parent.name}")
     return recipe
+
+
+def _check_parent(command: TrainCommand) -> None:
+    """Raises RecipeError where a recipe for fine-tuning is given nothing to begin with."""
+    flags = RECIPES[command.recipe].flags if command.recipe in RECIPES else ""
+    if "--init" in flags and not command.settings.model.init:
+        raise RecipeError(
+            f"--recipe {command.recipe} goes on from a trained model: give it, {flags}; its "
+            "learning rate and length are not meant for a training from scratch"
+        )
 
 
 def _following(base: Recipe, given: Recipe, arguments: Sequence[str]) -> Recipe:

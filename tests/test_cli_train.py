@@ -8,7 +8,7 @@ from scratchdet.models.saved import load_model, save_model
 from scratchdet.models.zoo import create_model
 from scratchdet.recipe import differing
 from scratchdet.recipe_toml import save_recipe
-from scratchdet.recipes import load_recipe
+from scratchdet.recipes import RECIPES, load_recipe
 from scratchdet.train import loop
 
 
@@ -51,6 +51,20 @@ def call(*arguments: object) -> int:
         return main(["train", *map(str, arguments)])
     except SystemExit as end:
         return int(end.code or 0)
+
+
+FINE_TUNING = [name for name, shipped in RECIPES.items() if shipped.flags]
+
+
+@pytest.mark.parametrize("name", FINE_TUNING)
+def test_a_recipe_for_fine_tuning_is_refused_without_a_model_to_begin_with(
+    data, parent, asked_for, capsys, name
+):
+    assert call(data, "--recipe", name) == 2
+    assert "goes on from a trained model: give it, --init runs/COCO" in capsys.readouterr().err
+    assert not asked_for
+    assert call(data, "--recipe", name, "--init", parent) == 1
+    assert asked_for[0].model.init == str(parent)
 
 
 def test_a_network_and_its_choices_are_said_in_short(data, asked_for):
