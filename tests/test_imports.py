@@ -41,7 +41,7 @@ ALLOWED = {
     "export": {"structures", "models", "data", "ops", "files"},
     "testing": {"structures", "ops", "recipe"},
     "predictors": {"structures", "models", "export", "testing", "train", "recipe"},
-    "detecting": {"structures", "models", "data", "files", "analysis"},
+    "detecting": {"structures", "data", "files", "analysis", "ops"},
     "train": EVERYTHING - COMMAND_LINE - {"__init__"},
     "cli_arguments": set(),
     "cli_detect": EVERYTHING - {"cli", "__main__"},

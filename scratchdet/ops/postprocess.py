@@ -7,13 +7,8 @@ from torchvision.ops import batched_nms, clip_boxes_to_image
 
 from scratchdet.ops.boxes import denormalise
 from scratchdet.ops.coding import decode
+from scratchdet.ops.limits import KEEP, MIN_SCORE, NMS_IOU, TOP_PER_CLASS
 from scratchdet.structures import Detections, Raw
-
-# SSD Caffe release, detection_output_param
-MIN_SCORE = 0.01
-TOP_PER_CLASS = 400
-NMS_IOU = 0.45
-KEEP = 200
 
 
 def postprocess(

@@ -18,7 +18,8 @@ from torch import Tensor
 from torchvision.ops import box_convert
 
 from scratchdet.ops.coding import VARIANCES, encode
-from scratchdet.ops.postprocess import KEEP, MIN_SCORE, NMS_IOU, TOP_PER_CLASS, postprocess
+from scratchdet.ops.limits import KEEP, MIN_SCORE, NMS_IOU, TOP_PER_CLASS
+from scratchdet.ops.postprocess import postprocess
 from scratchdet.structures import Raw
 
 SIZE = (45, 61)  # height, width: odd and different, so that rounding and order matter
