@@ -78,16 +78,22 @@ def read(
     images of several files, see `stacks`; a file_name is the stem, or one of the files.
     """
     path = Path(path)
+    root = path if path.is_dir() else path.parent
+    with collector_paused():
+        parts = {
+            name: _read_file(file, root=root, split=name, files=files)
+            for name, file in chosen_files(path, split).items()
+        }
+    return assemble(parts, classes=classes, on_bad_box=on_bad_box)
+
+
+def chosen_files(path: Path, split: str | None) -> dict[str, Path]:
+    """The annotation files to read, by the name of their split."""
     found = _files(path)
     if not found:
         raise DataError(f"{path}: no COCO data here; looked for {LAYOUT}")
     chosen = chosen_splits(split, list_splits(path), path) or list(found)
-    root = path if path.is_dir() else path.parent
-    with collector_paused():
-        parts = {
-            name: _read_file(found[name], root=root, split=name, files=files) for name in chosen
-        }
-    return assemble(parts, classes=classes, on_bad_box=on_bad_box)
+    return {name: found[name] for name in chosen}
 
 
 def _files(path: Path) -> dict[str, Path]:
@@ -113,11 +119,7 @@ def _read_file(path: Path, *, root: Path, split: str, files: str) -> Found:
     annotations = content.get("annotations", [])
     folders = _image_folders(path, root, split)
     images = _usable_images(content["images"], path, folders=folders, pattern=files)
-    place = f"{path}: category"
-    listed = content["categories"]
-    categories = dict(zip(keys(listed, "id", place), texts(listed, "name", place), strict=True))
-    if len(categories) < len(listed):
-        raise DataError(f"{path}: two categories have the same id; ids must be unique")
+    categories = categories_of(content, path)
     names = dict.fromkeys(categories[key] for key in sorted(categories))
     written = boxes(annotations)
     image_ids = keys(annotations, "image_id", f"{path}: annotation id")
@@ -147,6 +149,16 @@ def _read_file(path: Path, *, root: Path, split: str, files: str) -> Found:
         problems=images.problems + unknown,
         notes=images.notes + _same_name_note(path, categories),
     )
+
+
+def categories_of(content: dict[str, Any], path: Path) -> dict[Any, str]:
+    """The names of the categories by their ids."""
+    place = f"{path}: category"
+    listed = content["categories"]
+    names = dict(zip(keys(listed, "id", place), texts(listed, "name", place), strict=True))
+    if len(names) < len(listed):
+        raise DataError(f"{path}: two categories have the same id; ids must be unique")
+    return names
 
 
 def _place(path: Path, annotation: dict[str, Any]) -> str:
