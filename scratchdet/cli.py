@@ -14,6 +14,7 @@ from scratchdet.cli_arguments import description
 from scratchdet.cli_detect import detect
 from scratchdet.cli_download import download
 from scratchdet.cli_eval import evaluate
+from scratchdet.cli_export import export
 from scratchdet.cli_import import import_caffe
 from scratchdet.cli_models import models
 from scratchdet.cli_pack import pack
@@ -84,6 +85,7 @@ COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "train": (train, "train a detector from scratch on your own data"),
     "eval": (_typed(evaluate, "eval"), "evaluate a trained detector on a data set"),
     "detect": (_typed(detect, "detect"), "find objects in images, and draw them"),
+    "export": (_typed(export, "export"), "write a detector as ONNX, verified on the spot"),
     "pack": (_typed(pack, "pack"), "put a data set into one file"),
     "download": (_typed(download, "download"), "fetch a published data set: PASCAL VOC, MS COCO"),
     "models": (_typed(models, "models"), "list the networks"),

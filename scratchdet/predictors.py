@@ -11,6 +11,12 @@ def load_predictor(path: Path, *, device: str = "auto") -> Predictor:
     device: of a model of torch; an exported network runs on the CPU. Nothing that is not needed is
     imported: an exported network is run without torch.
     """
+    if path.suffix.lower() == ".onnx":
+        from scratchdet.export.runtime import ExportedDetector
+
+        if device not in ("auto", "cpu"):
+            raise ValueError(f"--device {device}: an exported network runs on the CPU")
+        return ExportedDetector(path)
     from scratchdet.models.saved import load_model
     from scratchdet.train.device import choose_device
 

@@ -38,7 +38,7 @@ ALLOWED = {
     "data": {"structures", "files", "ops"},
     "evaluation": {"structures", "data", "files"},
     "analysis": {"structures", "models", "data", "files", "recipe", "recipes"},
-    "export": {"structures", "models", "data", "ops", "files"},
+    "export": EVERYTHING - COMMAND_LINE - {"__init__", "train", "analysis", "predictors"},
     "testing": {"structures", "ops", "recipe"},
     "predictors": {"structures", "models", "export", "testing", "train", "recipe"},
     "detecting": {"structures", "data", "files", "analysis", "ops"},

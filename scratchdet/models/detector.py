@@ -4,7 +4,6 @@ import copy
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-import cv2
 import numpy as np
 import torch
 from jaxtyping import Float, Real
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 
 from scratchdet.models.head import MultiBoxHead
 from scratchdet.models.layers import Initial, Norm, initialise
-from scratchdet.ops.pixels import resize
+from scratchdet.ops.pixels import check_images, fitted
 from scratchdet.ops.postprocess import postprocess
 from scratchdet.ops.priors import PriorSpec, make_priors
 from scratchdet.structures import Detections, Raw
@@ -109,7 +108,7 @@ class Detector(nn.Module):
         if not images:
             return []
         size = input_size or self.input_size
-        batch = torch.from_numpy(np.stack([self._fit(image, size) for image in images]))
+        batch = torch.from_numpy(fitted(images, size))
         training = self.training
         self.eval()
         try:
@@ -122,29 +121,6 @@ class Detector(nn.Module):
             image_sizes=[(image.shape[0], image.shape[1]) for image in images],
             **choices,  # type: ignore[arg-type]
         )
-
-    def _fit(self, image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        return resize(np.atleast_3d(image), size, cv2.INTER_LINEAR)
-
-
-def check_images(images: object, channels: int, *, dtype: str = "uint8") -> None:
-    """Raises ValueError if `images` is not a list of images as they are read, and says why."""
-    if not isinstance(images, list | tuple):
-        raise ValueError(f"a list of images is wanted, not {type(images).__name__}: [image]")
-    for number, image in enumerate(images):
-        if not isinstance(image, np.ndarray):
-            kind = type(image).__name__
-            raise ValueError(f"image {number} is {kind}; a NumPy array (H, W, C) is wanted")
-        found = image.shape[2] if image.ndim == 3 else 1
-        if image.ndim not in (2, 3) or found != channels or image.dtype != dtype:
-            raise ValueError(
-                f"image {number} has the shape {image.shape} and type {image.dtype}; this detector "
-                f"takes (H, W, {channels}) of {dtype}"
-            )
-        if image.size == 0:
-            raise ValueError(f"image {number} is empty: its shape is {image.shape}")
-        if image.dtype.kind == "f" and not np.isfinite(image).all():
-            raise ValueError(f"image {number} has values that are not finite (NaN or infinite)")
 
 
 Shape = tuple[int, int, int]

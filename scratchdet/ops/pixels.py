@@ -4,6 +4,8 @@ OpenCV's limits are kept to here: area interpolation takes 4 channels, everythin
 version 5) or 512, and no type of pixel is turned into another on the way.
 """
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -32,6 +34,11 @@ def resize(image: np.ndarray, size: tuple[int, int], interpolation: int) -> np.n
     return np.dstack(groups) if len(groups) > 1 else groups[0].reshape(height, width, -1)
 
 
+def fitted(images: Sequence[np.ndarray], size: tuple[int, int]) -> np.ndarray:
+    """What a network is fed: (B, H, W, C) of `size` (height, width), from (H, W[, C]) as read."""
+    return np.stack([resize(np.atleast_3d(image), size, cv2.INTER_LINEAR) for image in images])
+
+
 def flip(image: np.ndarray, axis: int) -> np.ndarray:
     """A copy of `image` (H, W, C) reversed along `axis`: 0 is x, 1 is y."""
     if image.shape[2] > GROUP:
@@ -49,3 +56,23 @@ def mean_and_variance(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         np.concatenate([np.ravel(part) for part in parts]) for parts in zip(*groups, strict=True)
     )
     return means, stds**2
+
+
+def check_images(images: object, channels: int, *, dtype: str = "uint8") -> None:
+    """Raises ValueError if `images` is not a list of images as they are read, and says why."""
+    if not isinstance(images, list | tuple):
+        raise ValueError(f"a list of images is wanted, not {type(images).__name__}: [image]")
+    for number, image in enumerate(images):
+        if not isinstance(image, np.ndarray):
+            kind = type(image).__name__
+            raise ValueError(f"image {number} is {kind}; a NumPy array (H, W, C) is wanted")
+        found = image.shape[2] if image.ndim == 3 else 1
+        if image.ndim not in (2, 3) or found != channels or image.dtype != dtype:
+            raise ValueError(
+                f"image {number} has the shape {image.shape} and type {image.dtype}; this detector "
+                f"takes (H, W, {channels}) of {dtype}"
+            )
+        if image.size == 0:
+            raise ValueError(f"image {number} is empty: its shape is {image.shape}")
+        if image.dtype.kind == "f" and not np.isfinite(image).all():
+            raise ValueError(f"image {number} has values that are not finite (NaN or infinite)")

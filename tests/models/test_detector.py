@@ -6,11 +6,11 @@ import torch
 from torch import nn
 from torchvision.ops import box_convert
 
-from scratchdet.models.detector import Detector, build_detector, check_images, measure
+from scratchdet.models.detector import Detector, build_detector, measure
 from scratchdet.models.head import MultiBoxHead
 from scratchdet.models.zoo import create_model
 from scratchdet.ops.coding import decode
-from scratchdet.ops.pixels import DTYPES
+from scratchdet.ops.pixels import DTYPES, check_images
 from scratchdet.ops.priors import PriorSpec, make_priors
 from scratchdet.structures import Raw
 

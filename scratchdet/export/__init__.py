@@ -1,0 +1,1 @@
+"""Trained detectors as files that other engines run: ONNX, and its runtime without torch."""

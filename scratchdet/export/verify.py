@@ -1,0 +1,133 @@
+"""Whether an exported network computes what the detector does, image by image, prior by prior.
+
+In two steps, each without an excuse. What all priors say has to be the same within the tolerances.
+And what is chosen from it has to be exactly what the rules of `ops.postprocess` choose from the
+same numbers. To compare final detections alone would be neither strict nor stable: two boxes that
+overlap by 0.45, or a score of 0.01, fall to one side or the other by the last bit.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.ops import clip_boxes_to_image, nms
+
+from scratchdet.export.card import Card
+from scratchdet.models.detector import Detector
+from scratchdet.ops.boxes import denormalise
+from scratchdet.ops.coding import decode
+from scratchdet.ops.pixels import fitted
+
+LARGEST_SCORE = 1e-3  # difference of a score that is allowed
+LARGEST_BOX = 0.1  # of a corner, in pixels of the network's input
+LAST_BITS = 1e-6  # of an overlap: engines round differently
+BATCH = 4  # images at a time, after a first batch of one
+
+Run = Callable[[np.ndarray], Mapping[str, np.ndarray]]
+"""An engine with the network: images (B, H, W, C) -> its outputs by name."""
+
+
+class Difference(NamedTuple):
+    """What was compared, and how much differs at most."""
+
+    images: int
+    detections: int
+    """In these images; 0 of the raw form, which has none."""
+    score: float
+    box: float
+    """Pixels of the network's input."""
+
+
+def verify(detector: Detector, run: Run, images: Sequence[np.ndarray], *, card: Card) -> Difference:
+    """How `run` differs from the detector on `images`; RuntimeError if by more than is allowed.
+
+    images: as read, of any sizes.
+    """
+    if not images:
+        raise ValueError("an exported network is verified on images: there is none")
+    batch = torch.from_numpy(fitted(images, card.input_size))
+    score = box = 0.0
+    detections = 0
+    for part in (batch[:1], *batch[1:].split(BATCH)):
+        if not len(part):
+            continue
+        expected_scores, expected_boxes = priors_say(detector, part)
+        found = {name: torch.from_numpy(array) for name, array in run(part.numpy()).items()}
+        scores, boxes = _said(found, card)
+        score = max(score, _largest(scores - expected_scores))
+        box = max(box, _largest(boxes - expected_boxes))
+        if not (score < LARGEST_SCORE and box < LARGEST_BOX):
+            raise RuntimeError(
+                f"the exported network is not the same as the model: scores differ by up to "
+                f"{score:.2g} (allowed: {LARGEST_SCORE:g}), boxes by up to {box:.2g} pixels "
+                f"(allowed: {LARGEST_BOX:g}). Nothing was written"
+            )
+        if card.form == "end-to-end":
+            for number in range(len(part)):
+                _check_choice({name: array[number] for name, array in found.items()}, card)
+            detections += int(found["count"].sum())
+    return Difference(len(batch), detections, score, box)
+
+
+@torch.no_grad()
+def priors_say(detector: Detector, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Scores (B, P, C) and boxes (B, P, 4) of all priors, in pixels of `images` (B, H, W, C)."""
+    detector.eval()
+    raw = detector(detector.normalise(images.to(detector.device)))
+    size = (images.shape[1], images.shape[2])
+    return _scores_and_boxes(raw.logits.cpu(), raw.offsets.cpu(), detector.priors_for(size), size)
+
+
+def _said(found: Mapping[str, Tensor], card: Card) -> tuple[Tensor, Tensor]:
+    """As `priors_say`, of the outputs of an exported network."""
+    if card.form == "end-to-end":
+        return found["all_scores"], found["all_boxes"]
+    return _scores_and_boxes(found["logits"], found["offsets"], found["priors"], card.input_size)
+
+
+def _scores_and_boxes(
+    logits: Tensor, offsets: Tensor, priors: Tensor, size: tuple[int, int]
+) -> tuple[Tensor, Tensor]:
+    boxes = denormalise(decode(offsets.float(), priors.cpu()), size)
+    return logits.float().softmax(dim=-1)[..., 1:], clip_boxes_to_image(boxes, size)
+
+
+def _largest(differences: Tensor) -> float:
+    """The largest absolute value; NaN if there is one."""
+    return float(differences.abs().max()) if differences.numel() else 0.0
+
+
+def _check_choice(found: Mapping[str, Tensor], card: Card) -> None:
+    """Raises RuntimeError if other boxes were chosen than the rules choose from the same scores."""
+    count = int(found["count"])
+    rows = [found[name][:count] for name in ("scores", "labels", "boxes")]
+    for iou in (card.nms_iou, card.nms_iou - LAST_BITS, card.nms_iou + LAST_BITS):
+        expected = choose(found["all_scores"], found["all_boxes"], card, iou=iou)
+        if all(torch.equal(*pair) for pair in zip(rows, expected, strict=True)):
+            return
+    raise RuntimeError(
+        f"the exported network chooses {count} boxes of an image that are not those which "
+        "non-maximum suppression chooses from its own scores. Nothing was written"
+    )
+
+
+def choose(
+    scores: Tensor, boxes: Tensor, card: Card, *, iou: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Scores, labels and boxes chosen from all scores (P, C) and boxes (P, 4) of an image.
+
+    As `ops.postprocess`, and exact where that leaves open what comes first: among equal scores the
+    class and then the prior with the lower number.
+    """
+    inside = (boxes[:, 2:] > boxes[:, :2]).all(dim=1)
+    chosen: list[tuple[Tensor, Tensor, Tensor]] = []
+    for label in range(scores.shape[1]):
+        order = scores[:, label].argsort(descending=True, stable=True)[: card.top_per_class]
+        rows = order[(scores[order, label] > card.min_score) & inside[order]]
+        rows = rows[nms(boxes[rows], scores[rows, label], iou)]
+        chosen.append((scores[rows, label], torch.full_like(rows, label), boxes[rows]))
+    values, labels, places = (torch.cat(parts) for parts in zip(*chosen, strict=True))
+    best = values.argsort(descending=True, stable=True)[: card.keep]
+    return values[best], labels[best], places[best]
