@@ -1,8 +1,9 @@
-"""Which object each detection overlaps best: same image, same class, everything at once."""
+"""Which detections and objects of the same image overlap, and by how much: everything at once."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -23,28 +24,74 @@ class BestOverlap(NamedTuple):
 
 
 def best_overlaps(data: DetectionData, detections: Columns) -> BestOverlap:
-    """The object of highest IoU per detection, the first of them in the data where several tie."""
-    num_classes = len(data.classes)
-    image_of_object = np.repeat(np.arange(len(data)), np.diff(data.offsets))
-    object_keys = image_of_object * num_classes + data.labels
-    detection_keys = detections.image_index.astype(np.int64) * num_classes + detections.labels
+    """The object of its class that each detection overlaps most, the first of them in the data
+    where several tie."""
+    objects = np.full(len(detections.scores), -1, dtype=np.int64)
+    ious = np.zeros(len(detections.scores))
+    for rows, counts, candidates in _blocks(data, detections, among="class"):
+        pairs = pair_ious(data.boxes[candidates], detections.boxes[np.repeat(rows, counts)])
+        best, ious[rows] = best_of_each(pairs, counts)
+        objects[rows] = candidates[best]
+    return BestOverlap(objects, ious)
+
+
+class Pairs(NamedTuple):
+    """Detections and objects that overlap, by detection and then by object."""
+
+    detections: np.ndarray
+    """(N,) int64: row in the detections."""
+    objects: np.ndarray
+    """(N,) int64: row in `DetectionData.boxes`."""
+    ious: np.ndarray
+    """(N,) float64, above 0."""
+
+
+def overlapping(
+    data: DetectionData,
+    detections: Columns,
+    *,
+    among: Literal["class", "image"],
+    least: float,
+    crowd: np.ndarray | None = None,
+) -> Pairs:
+    """The pairs of the same image, or also of the same class, that overlap by `least` or more.
+
+    crowd: (M,) bool, objects of which a detection need not cover all: as in COCO, the share of
+    the detection that lies in the object stands for the IoU.
+    """
+    found = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
+    for rows, counts, candidates in _blocks(data, detections, among=among):
+        repeated = np.repeat(rows, counts)
+        ious = pair_ious(
+            data.boxes[candidates],
+            detections.boxes[repeated],
+            part_of_first=None if crowd is None else crowd[candidates],
+        )
+        kept = (ious >= least) & (ious > 0)
+        found.append((repeated[kept], candidates[kept], ious[kept]))
+    return Pairs(*(np.concatenate(column) for column in zip(*found, strict=True)))
+
+
+def _blocks(
+    data: DetectionData, detections: Columns, *, among: Literal["class", "image"]
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Some detections at a time that share an image (and class) with an object: their rows, the
+    number of such objects of each, and the rows of these, detection after detection."""
+    object_keys = np.repeat(np.arange(len(data)), np.diff(data.offsets))
+    detection_keys = detections.image_index.astype(np.int64)
+    if among == "class":
+        object_keys = object_keys * len(data.classes) + data.labels
+        detection_keys = detection_keys * len(data.classes) + detections.labels
 
     order = np.argsort(object_keys, kind="stable")
     starts = np.searchsorted(object_keys[order], detection_keys, side="left")
     counts = np.searchsorted(object_keys[order], detection_keys, side="right") - starts
 
-    objects = np.full(len(detection_keys), -1, dtype=np.int64)
-    ious = np.zeros(len(detection_keys))
     rows = np.flatnonzero(counts)
     blocks = np.cumsum(counts[rows]) // PAIRS_PER_BLOCK
     for block in np.split(rows, np.flatnonzero(np.diff(blocks)) + 1):
         if len(block):
-            repeated = np.repeat(block, counts[block])
-            candidates = order[ranges(starts[block], counts[block])]
-            pairs = pair_ious(data.boxes[candidates], detections.boxes[repeated])
-            best, ious[block] = best_of_each(pairs, counts[block])
-            objects[block] = candidates[best]
-    return BestOverlap(objects, ious)
+            yield block, counts[block], order[ranges(starts[block], counts[block])]
 
 
 def best_of_each(values: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -59,20 +106,24 @@ def best_of_each(values: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np
     return np.minimum.reduceat(positions, starts), best
 
 
-def pair_ious(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """(N,) IoU of row i with row i, in float64: a box on the threshold must not fall below it."""
+def pair_ious(
+    first: np.ndarray, second: np.ndarray, *, part_of_first: np.ndarray | None = None
+) -> np.ndarray:
+    """(N,) IoU of row i with row i, in float64: a box on the threshold must not fall below it.
+
+    part_of_first: (N,) bool, where what is shared is divided by the second box alone.
+    """
     first, second = first.astype(np.float64), second.astype(np.float64)
     top_left = np.maximum(first[:, :2], second[:, :2])
     bottom_right = np.minimum(first[:, 2:], second[:, 2:])
     intersection = np.prod(np.maximum(bottom_right - top_left, 0), axis=1)
-    areas = np.prod(first[:, 2:] - first[:, :2], axis=1) + np.prod(
-        second[:, 2:] - second[:, :2], axis=1
-    )
+    area = np.prod(second[:, 2:] - second[:, :2], axis=1)
+    union = np.prod(first[:, 2:] - first[:, :2], axis=1) + area - intersection
+    if part_of_first is not None:
+        union = np.where(part_of_first, area, union)
     # Where nothing is shared the union may be 0 (two boxes without area): the IoU is 0 then.
     shared = intersection > 0
-    return np.divide(
-        intersection, areas - intersection, out=np.zeros(len(intersection)), where=shared
-    )
+    return np.divide(intersection, union, out=np.zeros(len(intersection)), where=shared)
 
 
 def ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:

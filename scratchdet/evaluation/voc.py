@@ -1,4 +1,4 @@
-"""PASCAL VOC average precision: 11-point (2007) and area under the curve (2010 on).
+"""The rules of PASCAL VOC: which detections are hits, and what a pixel is.
 
 The rules are the development kit's (VOCevaldet.m): detections by falling score; each looks at
 the object of its class it overlaps most, whether or not that is taken; an IoU of 0.5 *or more* is
@@ -8,98 +8,85 @@ detection is neither.
 The kit's boxes are 1-based with inclusive corners, its widths `xmax - xmin + 1`. Ours are 0-based
 and half-open: reading takes 1 from xmin and ymin, writing a submission adds it again. So
 `x2 - x1` *is* the kit's `xmax - xmin + 1`, for objects and detections, and the plain IoU here is
-the kit's, digit for digit. Adding another pixel would be wrong.
+the kit's, digit for digit. Adding another pixel would be wrong. `as_points` is for the figures of
+programs that leave the pixel out.
 """
 
 from __future__ import annotations
 
-import math
-from typing import NamedTuple
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from scratchdet.evaluation.columns import Columns
+from scratchdet.evaluation.curve import Curve
 from scratchdet.evaluation.match import best_overlaps
+from scratchdet.evaluation.verdicts import ANY_SIZE, Size, Verdicts, box_areas
 from scratchdet.structures import DetectionData
 
 IOU_THRESHOLD = 0.5  # VOC devkit, VOCopts.minoverlap
 
 
-class Curve(NamedTuple):
-    """What a class's detections find, as the score threshold falls to each of them in turn.
+def judge(
+    data: DetectionData,
+    detections: Columns,
+    *,
+    sizes: Sequence[Size] = (ANY_SIZE,),
+    areas: np.ndarray | None = None,
+    threshold: float = IOU_THRESHOLD,
+) -> tuple[Verdicts, ...]:
+    """The devkit's verdicts, at one threshold, for each of `sizes`.
 
-    Detections of ignored objects are left out, so K is the number of hits and false positives.
+    Objects of other sizes are ignored, and so is what is no hit and has another size: the devkit
+    has no such figures, COCO's rule is taken. areas: (M,) of the objects; else their boxes'.
     """
+    # Two stable sorts in one: by class, best score first, equal scores in row order.
+    order = np.lexsort((-detections.scores, detections.labels))
+    ranked = Columns(*(column[order] for column in detections))
+    objects, ious = best_overlaps(data, ranked)
+    best = np.where(ious >= threshold, objects, -1)
 
-    hits: np.ndarray
-    """(K,) int64: true positives among the best 1, 2, … K detections."""
-    scores: np.ndarray
-    """(K,), falling."""
-    num_objects: int
-    """Objects to be found, ignored ones not counted."""
-
-    @property
-    def precision(self) -> np.ndarray:
-        """(K,) float64 in [0, 1]."""
-        return self.hits / np.arange(1, len(self.hits) + 1)
-
-    @property
-    def recall(self) -> np.ndarray:
-        """(K,) float64 in [0, 1], rising; NaN for a class without objects."""
-        return self.hits / (self.num_objects or math.nan)
+    object_areas = box_areas(data.boxes) if areas is None else areas
+    detection_areas = box_areas(ranked.boxes)
+    result = []
+    for size in sizes:
+        ignore = data.ignore | size.leaves_out(object_areas)
+        ignored = np.append(ignore, False)[best]  # -1, nothing found, reads the last: False
+        found = np.where(first_of_each(np.where(ignored, -1, best)), best, -1)
+        ignored |= (found < 0) & size.leaves_out(detection_areas)
+        num_objects = np.bincount(data.labels[~ignore], minlength=len(data.classes))
+        result.append(Verdicts(ranked, found[None], ignored[None], num_objects))
+    return tuple(result)
 
 
 def curves(
     data: DetectionData, detections: Columns, *, threshold: float = IOU_THRESHOLD
 ) -> tuple[Curve, ...]:
     """One curve per class of `data`, in label order."""
-    # Two stable sorts in one: by class, best score first, equal scores in row order.
-    order = np.lexsort((-detections.scores, detections.labels))
-    ranked = Columns(*(column[order] for column in detections))
-    objects, ious = best_overlaps(data, ranked)
-
-    found = np.where(ious >= threshold, objects, -1)
-    ignored = np.append(data.ignore, False)[found]  # -1, nothing found, reads the last: False
-    hit = first_of_each(np.where(ignored, -1, found))
-    num_objects = np.bincount(data.labels[~data.ignore], minlength=len(data.classes))
-
-    result = []
-    for label in range(len(data.classes)):
-        counts = (ranked.labels == label) & ~ignored
-        result.append(Curve(np.cumsum(hit[counts]), ranked.scores[counts], int(num_objects[label])))
-    return tuple(result)
+    (verdicts,) = judge(data, detections, threshold=threshold)
+    return verdicts.curves()
 
 
 def first_of_each(values: np.ndarray) -> np.ndarray:
     """(K,) bool: where a value that is not negative occurs for the first time."""
-    distinct, positions = np.unique(values, return_index=True)
+    rows = np.flatnonzero(values >= 0)  # few of many
     first = np.zeros(len(values), dtype=bool)
-    first[positions[distinct >= 0]] = True
+    first[rows[np.unique(values[rows], return_index=True)[1]]] = True
     return first
 
 
-def eleven_point(curve: Curve) -> float:
-    """AP of VOC 2007: mean over recall 0, 0.1, … 1 of the best precision at that recall or more.
+def as_points(data: DetectionData, detections: Columns) -> tuple[DetectionData, Columns]:
+    """Both with boxes whose corners are points, not pixels: a box is `xmax - xmin` wide.
 
-    NaN for a class without objects. Recall is compared in whole numbers, `10 hits >= k objects`:
-    as floats 0.1 * 6 is 0.6000000000000001, which a recall of 0.6 would miss.
+    xmax and xmin as in the VOC file; one pixel less than in the devkit.
     """
-    if curve.num_objects == 0:
-        return math.nan
-    needed = -(-np.arange(11) * curve.num_objects // 10)  # the ceiling, in integers
-    first = np.searchsorted(curve.hits, needed)
-    reached = first < len(curve.hits)
-    return float(best_from_here(curve)[first[reached]].sum() / 11)
+    return (
+        replace(data, boxes=_between_points(data.boxes)),
+        detections._replace(boxes=_between_points(detections.boxes)),
+    )
 
 
-def area(curve: Curve) -> float:
-    """AP of VOC 2010 on: the area under precision made monotone. NaN without objects."""
-    if curve.num_objects == 0:
-        return math.nan
-    rises = np.diff(curve.hits, prepend=0)
-    return float((rises * best_from_here(curve)).sum() / curve.num_objects)
-
-
-def best_from_here(curve: Curve) -> np.ndarray:
-    """(K,): the best precision at this recall or a higher one."""
-    return np.maximum.accumulate(curve.precision[::-1])[::-1]
+def _between_points(boxes: np.ndarray) -> np.ndarray:
+    top_left = np.minimum(boxes[:, :2] + 1, boxes[:, 2:])  # no side is negative
+    return np.concatenate([top_left, boxes[:, 2:]], axis=1).astype(np.float32)

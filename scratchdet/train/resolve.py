@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import fields
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +39,6 @@ def resolve(recipe: Recipe, *, ranks: Ranks | None = None) -> tuple[Recipe, tupl
     ranks = ranks or Ranks()
     recipe = settle(recipe)
     check_names(recipe)
-    if recipe.run.protocol == "coco" and find_spec("faster_coco_eval") is None:
-        raise RecipeError("run.protocol coco needs one more package: pip install scratchdet[coco]")
     device = choose_device(recipe.run.device)
     _check_gpus(device, ranks)
     init, workers = recipe.model.init, recipe.data.workers

@@ -96,17 +96,16 @@ def test_mean_is_over_the_classes_that_have_objects(protocol):
     assert (metrics.protocol, metrics.num_images, metrics.num_objects) == (protocol, 2, 3)
 
 
-def test_voc_leaves_the_coco_figures_out_of_json():
+def test_only_coco_has_figures_over_several_ious():
     detections = from_detections([found((HERE, 0.9, 0))])
-    by_protocol = {
-        protocol: evaluate_detections(CAT_IN_BOTH_DOG_IN_ONE, detections, protocol=protocol)
-        for protocol in PROTOCOLS
-    }
-    shared = {"protocol", "ap50", "ap_per_class", "num_images", "num_objects"}
-    only_coco = {"ap", "ap75", "ap_small", "ap_medium", "ap_large", "ar1", "ar10", "ar100"}
-    assert by_protocol["voc07"].to_json().keys() == by_protocol["voc"].to_json().keys() == shared
-    assert by_protocol["coco"].to_json().keys() == shared | only_coco
-    assert by_protocol["coco"].to_json()["ap_small"] is None  # 40 x 40 is no small object
+    keys, written = [], None
+    for protocol in ("voc07", "voc", "coco"):
+        written = evaluate_detections(
+            CAT_IN_BOTH_DOG_IN_ONE, detections, protocol=protocol
+        ).to_json()
+        keys.append(written.keys())
+    assert keys[0] == keys[1] == keys[2] - {"ap", "ap75"} < keys[2]
+    assert written["ap_small"] is None  # 40 x 40 is no small object
 
 
 def test_eleven_points_and_area_differ_where_they_should():

@@ -13,8 +13,18 @@ from hypothesis import strategies as st
 
 from scratchdet.evaluation import match
 from scratchdet.evaluation.columns import Columns
-from scratchdet.evaluation.voc import Curve, area, curves, eleven_point
+from scratchdet.evaluation.curve import Curve, average_precision, eleven_points, every_hit
+from scratchdet.evaluation.voc import curves
 from scratchdet.structures import DetectionData, Record, from_records
+
+
+def eleven_point(curve: Curve) -> float:
+    return average_precision(curve, eleven_points)
+
+
+def area(curve: Curve) -> float:
+    return average_precision(curve, every_hit)
+
 
 TEN = (0, 0, 10, 10)
 OVERLAPS_TEN_BY_HALF = (0, 0, 10, 5)  # IoU with TEN is exactly 0.5

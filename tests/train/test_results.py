@@ -187,6 +187,12 @@ def test_a_class_without_objects_is_shown_as_such():
         ap_per_class={"a": 0.125, "[b]": math.nan},
         num_images=7,
         num_objects=9,
+        ap_small=math.nan,
+        ap_medium=0.25,
+        ap_large=0.25,
+        ar1=0.25,
+        ar10=0.5,
+        ar100=0.5,
     )
     show_metrics(console, metrics, what="test")
     lines = console.file.getvalue().splitlines()
