@@ -140,6 +140,8 @@ class DetectionData(Sequence[Record]):
     """Everything found wrong while reading."""
     notes: tuple[str, ...] = ()
     """What the reader decided: `VOC corners are 0-based (…)`."""
+    areas: np.ndarray | None = None
+    """(M,) float64, pixels that the objects fill: COCO's masks. None: only boxes are known."""
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -179,6 +181,7 @@ class DetectionData(Sequence[Record]):
             boxes=self.boxes[rows],
             labels=self.labels[rows],
             ignore=self.ignore[rows],
+            areas=None if self.areas is None else self.areas[rows],
         )
 
 

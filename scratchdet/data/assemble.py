@@ -41,6 +41,8 @@ class Found(NamedTuple):
     """The place of object m in the files. Asked for problems only, so it may be slow."""
     empty_side: float = 0.0
     """As for `check_boxes`."""
+    areas: np.ndarray | None = None
+    """(M,) float64, as in `DetectionData`."""
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -99,6 +101,7 @@ def _checked(part: Found, classes: tuple[str, ...]) -> DetectionData:
         boxes=check.boxes[keep],
         labels=labels[keep],
         ignore=part.ignore[order][keep],
+        areas=None if part.areas is None else part.areas[order][keep],
         problems=part.problems + _box_problems(part, order, labels, check, classes),
         notes=part.notes,
     )
@@ -138,6 +141,7 @@ def joined(parts: Mapping[str, DetectionData], classes: tuple[str, ...]) -> Dete
         ids = [f"{name}/{image_id}" for name, part in parts.items() for image_id in part.ids]
         notes += (f"ids occur in more than one of {', '.join(parts)}: they begin with its name",)
     counts = [np.diff(part.offsets) for part in parts.values()]
+    areas = [part.areas for part in parts.values() if part.areas is not None]
     columns = parts.values()
     return DetectionData(
         classes=classes,
@@ -148,6 +152,7 @@ def joined(parts: Mapping[str, DetectionData], classes: tuple[str, ...]) -> Dete
         boxes=np.concatenate([np.zeros((0, 4), np.float32), *(part.boxes for part in columns)]),
         labels=np.concatenate([np.zeros(0, np.int32), *(part.labels for part in columns)]),
         ignore=np.concatenate([np.zeros(0, bool), *(part.ignore for part in columns)]),
+        areas=np.concatenate(areas) if areas and len(areas) == len(parts) else None,
         problems=tuple(chain.from_iterable(part.problems for part in columns)),
         notes=notes,
     )

@@ -14,6 +14,7 @@ import numpy as np
 
 from scratchdet.data.assemble import Found, OnBadBox, assemble
 from scratchdet.data.coco_json import (
+    areas,
     boxes,
     collector_paused,
     keys,
@@ -145,6 +146,7 @@ def _read_file(path: Path, *, root: Path, split: str, files: str) -> Found:
         labels=np.array([label[name] for name in used], np.int64)[rows],
         ignore=np.array([bool(item.get("iscrowd")) for item in annotations], bool)[rows],
         classes=list(names),
+        areas=areas(annotations, written)[rows],
         where=lambda row: _place(path, annotations[rows[row]]),
         problems=images.problems + unknown,
         notes=images.notes + _same_name_note(path, categories),

@@ -128,10 +128,20 @@ def boxes(annotations: Sequence[dict[str, Any]]) -> np.ndarray:
     return numbers
 
 
+def areas(annotations: Sequence[dict[str, Any]], written: np.ndarray) -> np.ndarray:
+    """(M,) float64 areas of the masks; that of the box (`written`) where `area` is no number."""
+    found: list[Any] = [annotation.get("area") for annotation in annotations]
+    found = [area if _is_number(area) else math.nan for area in found]
+    numbers = np.array(found, np.float64)
+    return np.where(np.isfinite(numbers), numbers, written[:, 2] * written[:, 3])
+
+
 def _is_box(box: object) -> bool:
     if type(box) is not list or len(box) != 4:
         return False
+    return all(map(_is_number, box))
+
+
+def _is_number(value: object) -> bool:
     # JSON has whole numbers that are too large for a float.
-    return all(
-        type(value) is float or (type(value) is int and abs(value) < LARGEST) for value in box
-    )
+    return type(value) is float or (type(value) is int and abs(value) < LARGEST)

@@ -171,5 +171,6 @@ def _stored(table: DetectionData, names: Mapping[str, str], outcome: _Outcome) -
         paths=Strings(join([names[file] for file in some]) for some in files),
         sizes=np.rint(data.sizes * scales).astype(np.int32),
         boxes=(data.boxes * factors).astype(np.float32),
+        areas=None if data.areas is None else data.areas * factors[:, 0] * factors[:, 1],
         problems=table.problems + tuple(problems),
     )

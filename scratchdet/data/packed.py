@@ -38,6 +38,8 @@ COLUMNS: dict[str, tuple[str, tuple[int, ...]]] = {
     "ignore": ("?", (-1,)),
 }
 """Of a table: type and shape of each."""
+AREAS = "<f8"
+"""The type of one column more, which there is where the data set has it."""
 
 
 class Contents(NamedTuple):
@@ -120,6 +122,8 @@ def table_entries(number: int, data: DetectionData) -> Iterator[tuple[bytes, byt
     }
     values = {name: np.ascontiguousarray(arrays[name], COLUMNS[name][0]) for name in COLUMNS}
     entries = {name: column.tobytes() for name, column in values.items()}
+    if data.areas is not None:
+        entries["areas"] = np.ascontiguousarray(data.areas, AREAS).tobytes()
     entries["about"] = json.dumps(about).encode()
     yield from sorted((_key(number, name), value) for name, value in entries.items())
 
@@ -139,12 +143,14 @@ def _table(pack: Pack, number: int, *, path: Path | str) -> DetectionData:
     found: dict[str, np.ndarray] = {}
     for name, (dtype, shape) in COLUMNS.items():
         found[name] = np.frombuffer(_value(pack, number, name), dtype).reshape(shape)
+    areas = pack.get(_key(number, "areas"))
     about = json.loads(bytes(_value(pack, number, "about")))
     return DetectionData(
         classes=tuple(about["classes"]),
         ids=Strings.from_arrays(found.pop("ids.text"), found.pop("ids.offsets")),
         paths=_paths(found.pop("paths.text"), found.pop("paths.offsets"), folder=f"{path}/"),
         **found,
+        areas=None if areas is None else np.frombuffer(areas, AREAS),
         problems=tuple(Problem(*problem) for problem in about["problems"]),
         notes=tuple(about["notes"]),
     )
@@ -204,5 +210,6 @@ def _relabelled(data: DetectionData, classes: tuple[str, ...]) -> DetectionData:
         boxes=data.boxes[keep],
         labels=labels[keep],
         ignore=data.ignore[keep],
+        areas=None if data.areas is None else data.areas[keep],
         problems=data.problems + problems,
     )

@@ -13,14 +13,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from scratchdet.evaluation.columns import Columns
-from scratchdet.evaluation.match import Pairs, overlapping, ranges
+from scratchdet.evaluation.match import Pairs, overlapping, place_in_group, take
 from scratchdet.evaluation.verdicts import (
     ANY_SIZE,
     Size,
     Verdicts,
     box_areas,
     image_and_class,
-    place_in_group,
+    object_areas,
 )
 from scratchdet.structures import DetectionData
 
@@ -33,23 +33,22 @@ def judge(
     detections: Columns,
     *,
     sizes: Sequence[Size] = (ANY_SIZE,),
-    areas: np.ndarray | None = None,
 ) -> tuple[Verdicts, ...]:
     """COCO's verdicts at IoU 0.5, 0.55, … 0.95, for each of `sizes`; `ignore` objects are crowds.
 
     Objects of other sizes are ignored, and so is what finds nothing and has another size.
-    areas: (M,) of the objects. COCO's own figures use the area of the annotated mask, which
-    `DetectionData` does not hold; without it the box's area is taken, which is larger: the figures
-    by size shift, the others stay.
     """
-    ranked, keys = _ranked(detections, num_classes=len(data.classes))
+    ranked, keys = _ranked(data, detections)
     pairs = overlapping(data, ranked, among="class", least=THRESHOLDS[0], crowd=data.ignore)
-    object_areas = box_areas(data.boxes) if areas is None else areas
+    areas = object_areas(data)
     detection_areas = box_areas(ranked.boxes)
     result = []
     for size in sizes:
-        ignore = data.ignore | size.leaves_out(object_areas)
-        found = _taken(pairs, keys, ignore=ignore, crowd=data.ignore)
+        ignore = data.ignore | size.leaves_out(areas)
+        # What a detection prefers comes last: no ignored object, the highest IoU, the later row.
+        rank = (pairs.objects, pairs.ious, ~ignore[pairs.objects], pairs.detections)
+        rising = Pairs(*(column[np.lexsort(rank)] for column in pairs))
+        found = take(rising, keys, crowd=data.ignore, thresholds=THRESHOLDS)
         ignored = np.append(ignore, False)[found]  # -1, nothing found, reads the last: False
         ignored |= (found < 0) & size.leaves_out(detection_areas)
         found = np.where(ignored, -1, found)
@@ -58,40 +57,26 @@ def judge(
     return tuple(result)
 
 
-def _ranked(detections: Columns, *, num_classes: int) -> tuple[Columns, np.ndarray]:
+def _ranked(data: DetectionData, detections: Columns) -> tuple[Columns, np.ndarray]:
     """The detections that count, by class and falling score, and a number for image and class.
 
-    Equal scores in the order of the images, and there in row order, as COCOeval has them.
+    Equal scores in the order of the image ids, and there in row order, as COCOeval has them.
     """
-    order = np.lexsort((detections.image_index, -detections.scores, detections.labels))
-    keys = image_and_class(detections.image_index[order], detections.labels[order], num_classes)
+    place = _places_by_id(data)[detections.image_index]
+    order = np.lexsort((place, -detections.scores, detections.labels))
+    image_index, labels = detections.image_index[order], detections.labels[order]
+    keys = image_and_class(image_index, labels, len(data.classes))
     counted = place_in_group(keys) < MOST
     return Columns(*(column[order[counted]] for column in detections)), keys[counted]
 
 
-def _taken(pairs: Pairs, keys: np.ndarray, *, ignore: np.ndarray, crowd: np.ndarray) -> np.ndarray:
-    """(T, K) int64: the object that each detection takes at each threshold; -1 for none.
-
-    All images and classes at once, the first detection of each in the first round, the second in
-    the second: a round decides what is free in the next.
-    """
-    found = np.full((len(THRESHOLDS), len(keys)), -1, np.int64)
-    taken = np.zeros((len(THRESHOLDS), len(ignore)), bool)
-    # What a detection prefers comes last: no ignored object, the highest IoU, the later row.
-    order = np.lexsort((pairs.objects, pairs.ious, ~ignore[pairs.objects], pairs.detections))
-    detections, starts, counts = np.unique(
-        pairs.detections[order], return_index=True, return_counts=True
-    )
-    rounds = place_in_group(keys[detections])
-    for number in range(int(rounds.max(initial=-1)) + 1):
-        now = np.flatnonzero(rounds == number)
-        rows = order[ranges(starts[now], counts[now])]
-        objects = pairs.objects[rows]
-        free = (pairs.ious[rows] >= THRESHOLDS[:, None]) & ~taken[:, objects]
-        begins = np.cumsum(counts[now]) - counts[now]
-        last = np.maximum.reduceat(np.where(free, np.arange(len(rows)), -1), begins, axis=1)
-        chosen = np.where(last >= 0, objects[last], -1)
-        found[:, detections[now]] = chosen
-        level, position = np.nonzero((chosen >= 0) & ~np.append(crowd, True)[chosen])
-        taken[level, chosen[level, position]] = True
-    return found
+def _places_by_id(data: DetectionData) -> np.ndarray:
+    """(N,) where each image comes in the order of the ids; in that of the data unless they are
+    numbers, as COCO's are."""
+    ids = list(data.ids)
+    if not all(name.isdecimal() for name in ids):
+        return np.arange(len(ids))
+    order = sorted(range(len(ids)), key=lambda index: int(ids[index]))
+    places = np.empty(len(ids), np.int64)
+    places[order] = np.arange(len(ids))
+    return places

@@ -72,6 +72,36 @@ def overlapping(
     return Pairs(*(np.concatenate(column) for column in zip(*found, strict=True)))
 
 
+def take(
+    pairs: Pairs, groups: np.ndarray, *, crowd: np.ndarray, thresholds: np.ndarray
+) -> np.ndarray:
+    """(T, K) int64: the object that each detection takes at each threshold; -1 for none.
+
+    One detection of each of the `groups` (K,) after the other, in the order of the rows, takes the
+    last of its `pairs` that reaches the threshold and whose object is still free: so they are
+    sorted by detection, and what it prefers comes last. `crowd` (M,) objects are never used up.
+
+    All groups at once, the first detection of each in the first round, the second in the second:
+    a round decides what is free in the next.
+    """
+    found = np.full((len(thresholds), len(groups)), -1, np.int64)
+    taken = np.zeros((len(thresholds), len(crowd)), bool)
+    detections, starts, counts = np.unique(pairs.detections, return_index=True, return_counts=True)
+    rounds = place_in_group(groups[detections])
+    for number in range(int(rounds.max(initial=-1)) + 1):
+        now = np.flatnonzero(rounds == number)
+        rows = ranges(starts[now], counts[now])
+        objects = pairs.objects[rows]
+        free = (pairs.ious[rows] >= thresholds[:, None]) & ~taken[:, objects]
+        begins = np.cumsum(counts[now]) - counts[now]
+        last = np.maximum.reduceat(np.where(free, np.arange(len(rows)), -1), begins, axis=1)
+        chosen = np.where(last >= 0, objects[last], -1)
+        found[:, detections[now]] = chosen
+        level, position = np.nonzero((chosen >= 0) & ~np.append(crowd, True)[chosen])
+        taken[level, chosen[level, position]] = True
+    return found
+
+
 def _blocks(
     data: DetectionData, detections: Columns, *, among: Literal["class", "image"]
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -92,6 +122,14 @@ def _blocks(
     for block in np.split(rows, np.flatnonzero(np.diff(blocks)) + 1):
         if len(block):
             yield block, counts[block], order[ranges(starts[block], counts[block])]
+
+
+def first_of_each(values: np.ndarray) -> np.ndarray:
+    """(K,) bool: where a value that is not negative occurs for the first time."""
+    rows = np.flatnonzero(values >= 0)  # few of many
+    first = np.zeros(len(values), dtype=bool)
+    first[rows[np.unique(values[rows], return_index=True)[1]]] = True
+    return first
 
 
 def best_of_each(values: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -130,3 +168,13 @@ def ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """starts[0], starts[0] + 1, … (counts[0] numbers), then the same from starts[1], and so on."""
     before = np.cumsum(counts) - counts
     return np.repeat(starts - before, counts) + np.arange(counts.sum())
+
+
+def place_in_group(keys: np.ndarray) -> np.ndarray:
+    """(N,) int64: how many earlier rows have the same key, a number from 0 on."""
+    order = np.argsort(keys, kind="stable")
+    begins = np.diff(keys[order], prepend=-1) != 0
+    numbers = np.arange(len(keys))
+    places = np.empty(len(keys), np.int64)
+    places[order] = numbers - np.maximum.accumulate(np.where(begins, numbers, 0))
+    return places

@@ -18,12 +18,12 @@ from scratchdet.evaluation.curve import (
     eleven_points,
     every_hit,
 )
+from scratchdet.evaluation.match import place_in_group
 from scratchdet.evaluation.verdicts import (
     ANY_SIZE,
     SIZES,
     Verdicts,
     image_and_class,
-    place_in_group,
 )
 from scratchdet.structures import DetectionData
 
@@ -74,7 +74,7 @@ class Protocol(NamedTuple):
     """What makes one protocol differ from another."""
 
     judge: Callable[..., tuple[Verdicts, ...]]
-    """(data, detections, sizes=, areas=) -> which detections are hits, for each size."""
+    """(data, detections, sizes=) -> which detections are hits, for each size."""
     points: Points
     """Where on the recall axis precision is averaged."""
     average: str
@@ -94,20 +94,18 @@ def evaluate_detections(
     *,
     protocol: str,
     pixels: Pixels = "devkit",
-    areas: np.ndarray | None = None,
 ) -> Metrics:
     """The figures of `protocol` ("voc07", "voc" or "coco") for `detections` of `data`'s images.
 
     pixels: "devkit" takes boxes as they are, which is the devkit's `xmax - xmin + 1` and COCO's
-    width; "continuous", for VOC alone, takes a pixel off. areas: (M,) of the objects, where they
-    are not the boxes' (COCO's masks).
+    width; "continuous", for VOC alone, takes a pixel off.
 
     A class without objects has no AP (NaN) and no part in the mean; without any detection of an
     existing class its AP is 0; without any object all figures are NaN. Raises ValueError for an
     unknown protocol, and DataError for detections that do not fit `data`.
     """
     data, detections = prepared(data, detections, protocol=protocol, pixels=pixels)
-    return measure(data, detections, protocol=protocol, areas=areas)[0]
+    return measure(data, detections, protocol=protocol)[0]
 
 
 def prepared(
@@ -131,12 +129,11 @@ def measure(
     detections: Columns,
     *,
     protocol: str,
-    areas: np.ndarray | None = None,
 ) -> tuple[Metrics, Verdicts]:
     """The figures of `prepared` data, and the verdicts on objects of any size behind them."""
     judge, points, _ = PROTOCOLS[protocol]
     sizes = (ANY_SIZE, *SIZES.values())
-    everything, *by_size = judge(data, detections, sizes=sizes, areas=areas)
+    everything, *by_size = judge(data, detections, sizes=sizes)
     per_level = precisions(everything, points)
     several = len(per_level) > 1
     metrics = Metrics(

@@ -8,6 +8,7 @@ import numpy as np
 
 from scratchdet.evaluation.columns import Columns
 from scratchdet.evaluation.curve import Curve
+from scratchdet.structures import DetectionData
 
 
 class Size(NamedTuple):
@@ -66,14 +67,9 @@ def box_areas(boxes: np.ndarray) -> np.ndarray:
     return np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
 
 
-def place_in_group(keys: np.ndarray) -> np.ndarray:
-    """(N,) int64: how many earlier rows have the same key, a number from 0 on."""
-    order = np.argsort(keys, kind="stable")
-    begins = np.diff(keys[order], prepend=-1) != 0
-    numbers = np.arange(len(keys))
-    places = np.empty(len(keys), np.int64)
-    places[order] = numbers - np.maximum.accumulate(np.where(begins, numbers, 0))
-    return places
+def object_areas(data: DetectionData) -> np.ndarray:
+    """(M,) float64: of the objects' masks, where they are known, else of their boxes."""
+    return box_areas(data.boxes) if data.areas is None else data.areas
 
 
 def image_and_class(image_index: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:

@@ -21,8 +21,8 @@ import numpy as np
 
 from scratchdet.evaluation.columns import Columns
 from scratchdet.evaluation.curve import Curve
-from scratchdet.evaluation.match import best_overlaps
-from scratchdet.evaluation.verdicts import ANY_SIZE, Size, Verdicts, box_areas
+from scratchdet.evaluation.match import best_overlaps, first_of_each
+from scratchdet.evaluation.verdicts import ANY_SIZE, Size, Verdicts, box_areas, object_areas
 from scratchdet.structures import DetectionData
 
 IOU_THRESHOLD = 0.5  # VOC devkit, VOCopts.minoverlap
@@ -33,13 +33,12 @@ def judge(
     detections: Columns,
     *,
     sizes: Sequence[Size] = (ANY_SIZE,),
-    areas: np.ndarray | None = None,
     threshold: float = IOU_THRESHOLD,
 ) -> tuple[Verdicts, ...]:
     """The devkit's verdicts, at one threshold, for each of `sizes`.
 
     Objects of other sizes are ignored, and so is what is no hit and has another size: the devkit
-    has no such figures, COCO's rule is taken. areas: (M,) of the objects; else their boxes'.
+    has no such figures, COCO's rule is taken.
     """
     # Two stable sorts in one: by class, best score first, equal scores in row order.
     order = np.lexsort((-detections.scores, detections.labels))
@@ -47,11 +46,11 @@ def judge(
     objects, ious = best_overlaps(data, ranked)
     best = np.where(ious >= threshold, objects, -1)
 
-    object_areas = box_areas(data.boxes) if areas is None else areas
+    areas = object_areas(data)
     detection_areas = box_areas(ranked.boxes)
     result = []
     for size in sizes:
-        ignore = data.ignore | size.leaves_out(object_areas)
+        ignore = data.ignore | size.leaves_out(areas)
         ignored = np.append(ignore, False)[best]  # -1, nothing found, reads the last: False
         found = np.where(first_of_each(np.where(ignored, -1, best)), best, -1)
         ignored |= (found < 0) & size.leaves_out(detection_areas)
@@ -66,14 +65,6 @@ def curves(
     """One curve per class of `data`, in label order."""
     (verdicts,) = judge(data, detections, threshold=threshold)
     return verdicts.curves()
-
-
-def first_of_each(values: np.ndarray) -> np.ndarray:
-    """(K,) bool: where a value that is not negative occurs for the first time."""
-    rows = np.flatnonzero(values >= 0)  # few of many
-    first = np.zeros(len(values), dtype=bool)
-    first[rows[np.unique(values[rows], return_index=True)[1]]] = True
-    return first
 
 
 def as_points(data: DetectionData, detections: Columns) -> tuple[DetectionData, Columns]:

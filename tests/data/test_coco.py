@@ -47,6 +47,20 @@ def test_labels_follow_the_category_ids_and_crowds_are_ignored(tmp_path):
     assert list(data.ids) == ["7"]
 
 
+def test_areas_are_those_of_the_masks_or_of_the_boxes_where_there_are_none(tmp_path):
+    """One object is dropped, and the images are not in the order of the objects."""
+    images = (IMAGE, IMAGE | {"id": 3})
+    areas = [{"area": 5.5}, {"bbox": [0, 0, 0, 0], "area": 9}, {"area": 7, "image_id": 3}]
+    others = [{}, {"area": None}, {"area": "8"}, {"area": float("nan")}, {"area": 10**400}]
+    objects = [
+        OBJECT | {"id": key, "image_id": 7} | one for key, one in enumerate([*areas, *others])
+    ]
+    data = read(write(tmp_path / "a.json", images=images, annotations=objects))
+    assert data.areas.tolist() == [5.5, 12, 12, 12, 12, 12, 7]
+    assert data.subset([1, 0]).areas.tolist() == [7, 5.5, 12, 12, 12, 12, 12]
+    assert read(write(tmp_path / "a.json", annotations=())).areas.tolist() == []
+
+
 def test_objects_in_any_order_go_to_their_images(tmp_path):
     images = (IMAGE, IMAGE | {"id": 3}, IMAGE | {"id": 9})
     keys = (9, 7, 9, 7, 7)

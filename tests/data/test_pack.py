@@ -79,6 +79,7 @@ def write_coco(root):
             {"id": 1, "image_id": 0, "category_id": 1, "bbox": [1.25, 2, 30, 7.5], "iscrowd": 1},
             {"id": 2, "image_id": 1, "category_id": 2, "bbox": [3, 2, 0, 5]},
         ]
+        objects[0]["area"] = 100.25 + len(split)
         kinds = [{"id": 1, "name": "cat"}, {"id": 2, "name": f"only {split}"}]
         content = {"images": images, "annotations": objects, "categories": kinds}
         (root / "annotations").mkdir(exist_ok=True)
@@ -130,6 +131,8 @@ def assert_same(data, wanted, *, files=True):
         ours, other = getattr(data, name), getattr(wanted, name)
         assert ours.dtype == other.dtype, name
         np.testing.assert_array_equal(ours, other, err_msg=name)
+    assert (data.areas is None) == (wanted.areas is None)
+    np.testing.assert_array_equal(data.areas, wanted.areas)
     for ours, other in zip(data.paths, wanted.paths, strict=True):
         for one, two in zip(files_of(ours), files_of(other), strict=True):
             assert not files or read_bytes(one) == read_bytes(two)
@@ -253,6 +256,15 @@ def test_resized_images_have_their_boxes_resized_with_them(tmp_path, out):
     assert data.sizes.tolist() == [[30, 20], [20, 30], [20, 20]]
     np.testing.assert_allclose(data.boxes, read_data(source).boxes / 2)
     assert bytes(read_bytes(data.paths[0])[:2]) == b"\xff\xd8"
+
+
+def test_areas_go_with_their_objects(tmp_path, out):
+    source = write_coco(tmp_path / "data")
+    pack(source, out, shrink=Shrink(short=20))  # "b" is 40 x 60, "a" 60 x 40: half as long and wide
+    assert read_data(source, split="train").areas.tolist() == [105.25]
+    assert read_data(out, split="train").areas.tolist() == [105.25 / 4]
+    assert read_data(out, split="train", classes=["only train"]).areas.tolist() == []
+    assert len(read_data(out).areas) == 2
 
 
 def test_jpegs_are_encoded_anew_at_the_quality_asked_for_others_never(tmp_path, out):

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -45,8 +46,8 @@ def data_of(*images, classes=("cat", "dog")) -> DetectionData:
     return from_records(records, classes)
 
 
-def columns_of_coco(truth: dict, found: list[dict]) -> tuple[DetectionData, Columns, np.ndarray]:
-    """Data, detections and object areas of a COCO annotation and result file's contents."""
+def columns_of_coco(truth: dict, found: list[dict]) -> tuple[DetectionData, Columns]:
+    """Data and detections of a COCO annotation and result file's contents."""
     ids = sorted(image["id"] for image in truth["images"])
     categories = sorted(truth["categories"], key=lambda category: category["id"])
     label_of = {category["id"]: label for label, category in enumerate(categories)}
@@ -64,7 +65,8 @@ def columns_of_coco(truth: dict, found: list[dict]) -> tuple[DetectionData, Colu
         scores=np.array([one["score"] for one in found], np.float32),
         labels=np.array([label_of[one["category_id"]] for one in found], np.int64),
     )
-    return data, detections, np.array([one["area"] for image in per_image for one in image])
+    areas = np.array([one["area"] for image in per_image for one in image])
+    return replace(data, areas=areas), detections
 
 
 def xyxy(annotation: dict) -> list[float]:
@@ -85,16 +87,16 @@ def by_pycocotools(truth: dict, found: list[dict]) -> tuple[list[float], list[fl
     return list(run.stats[:9]), list(run.eval["precision"][..., 0, -1].mean(axis=(0, 1)))
 
 
-def figures(data: DetectionData, detections: Columns, *, areas: np.ndarray | None = None):
+def figures(data: DetectionData, detections: Columns):
     """The nine figures in COCO's order, and those of the classes; NaN where undefined."""
-    metrics = evaluate_detections(data, detections, protocol="coco", areas=areas)
+    metrics = evaluate_detections(data, detections, protocol="coco")
     summary = [getattr(metrics, name) for name in SUMMARY]
     return dict(zip(SUMMARY, summary, strict=True)), [*metrics.ap_per_class.values()]
 
 
 def agree_with_pycocotools(truth: dict, found: list[dict]) -> None:
-    data, detections, areas = columns_of_coco(truth, found)
-    summary, per_class = figures(data, detections, areas=areas)
+    data, detections = columns_of_coco(truth, found)
+    summary, per_class = figures(data, detections)
     expected_summary, expected_per_class = by_pycocotools(truth, found)
     assert np.nan_to_num([*summary.values()], nan=-1) == pytest.approx(expected_summary, abs=1e-12)
     assert np.nan_to_num(per_class, nan=-1) == pytest.approx(expected_per_class, abs=1e-12)
@@ -135,10 +137,22 @@ def test_crowd_takes_any_number_of_detections_without_hit_or_miss():
     assert figures(no_crowd, detections)[0]["ap"] == pytest.approx(1 / 3)
 
 
+def test_equal_scores_rank_in_the_order_of_the_image_ids():
+    """As numbers: in the data image 10 comes before image 9, in COCOeval after it."""
+    first, second = data_of([((0, 0, 50, 50), 0, False)], [])
+    boxes = np.array([[0, 0, 50, 50], [0, 0, 50, 50]], np.float32)
+    scores, labels = np.array([0.5, 0.5], np.float32), np.zeros(2, np.int64)
+    for id_of_hit, id_of_miss, ap in (("9", "10", 1), ("10", "9", 0.5), ("b", "a", 1)):
+        records = [replace(first, id=id_of_hit), replace(second, id=id_of_miss)]
+        detections = Columns(np.array([0, 1]), boxes, scores, labels)
+        data = from_records(records, ("cat",))
+        assert figures(data, detections)[0]["ap"] == pytest.approx(ap)
+
+
 def test_areas_decide_which_objects_are_small():
     data = data_of([((0, 0, 50, 50), 0, False)])
     by_box, _ = figures(data, NO_DETECTIONS)
-    by_area, _ = figures(data, NO_DETECTIONS, areas=np.array([500.0]))
+    by_area, _ = figures(replace(data, areas=np.array([500.0])), NO_DETECTIONS)
     assert by_box["ap_medium"] == 0
     assert math.isnan(by_box["ap_small"])
     assert by_area["ap_small"] == 0
@@ -147,12 +161,12 @@ def test_areas_decide_which_objects_are_small():
 
 def test_hundred_coco_images_give_the_recorded_figures(shared):
     folder = shared / "data/evaluation/coco_val2014_100"
-    data, detections, areas = columns_of_coco(
+    data, detections = columns_of_coco(
         read(folder / "instances_val2014_100.json"),
         read(folder / "instances_val2014_fakebbox100_results.json"),
     )
     assert (data.num_objects, data.ignore.sum()) == (839, 9)
-    summary, _ = figures(data, detections, areas=areas)
+    summary, _ = figures(data, detections)
     assert [*summary.values()] == pytest.approx(VAL2014_100, abs=1e-9)
 
 
