@@ -70,7 +70,8 @@ def coco_points(
     hits: np.ndarray, num_objects: np.ndarray | int
 ) -> tuple[np.ndarray, np.ndarray | int]:
     """Recall 0, 0.01, … 1, as in COCO: compared as floats, which loses a point now and then."""
-    return np.searchsorted(COCO_RECALLS, hits / num_objects, side="right"), 101
+    recall = np.divide(hits, num_objects, dtype=np.float64)
+    return np.searchsorted(COCO_RECALLS, recall, side="right"), 101
 
 
 def average_precision(curve: Curve, points: Points) -> float:
@@ -119,3 +120,12 @@ def best_operation(curve: Curve) -> Operation:
         float(curve.recall[best]),
         float(curve.f1[best]),
     )
+
+
+def f1_from(curve: Curve, thresholds: np.ndarray) -> np.ndarray:
+    """(N,) F1 of the detections from each threshold on; NaN for a class without objects."""
+    if not curve.num_objects:
+        return np.full(len(thresholds), math.nan)
+    counted = np.searchsorted(-curve.scores, -thresholds, side="right")
+    hits = np.append(0, curve.hits)[counted]
+    return 2 * hits / (counted + curve.num_objects)
