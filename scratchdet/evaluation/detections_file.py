@@ -73,10 +73,11 @@ class _Rows(NamedTuple):
 
     def add(self, image: int, label: int, numbers: Sequence[float], *, where: str) -> None:
         _, left, top, right, bottom = numbers
-        if not all(-LARGEST <= value <= LARGEST for value in numbers):
-            raise DataError(f"{where}: score or box is not finite: {_shown(numbers)}")
-        if right < left or bottom < top:
-            raise DataError(f"{where}: the box ends before it begins: {_shown(numbers[1:])}")
+        # No comparison holds for NaN: as the score it is the first, and so what max() gives.
+        if not (
+            left <= right and top <= bottom and -LARGEST <= min(numbers) <= max(numbers) <= LARGEST
+        ):
+            raise DataError(f"{where}: {_fault(numbers)}")
         self.images.append(image)
         self.labels.append(label)
         self.numbers.extend(numbers)
@@ -116,8 +117,9 @@ def _read_coco(path: Path, data: DetectionData, ids: Ids) -> Columns:
     images = {key: positions.get(name) for name, key in ids.images.items()}
     names = {key: name for name, keys in ids.categories.items() for key in keys}
     rows, labels = _no_rows(), _labels(data)
+    place = f"{path}: detection"
     for number, entry in enumerate(entries_of_list(path)):
-        where = f"{path}: detection {number}"
+        where = f"{place} {number}"
         key = field(entry, "image_id", int, str, where=where)
         image = images.get(key)
         if image is None:
@@ -137,8 +139,9 @@ def _read_voc(folder: Path, data: DetectionData) -> Columns:
     files = _files_by_class(folder, data)
     rows, positions = _no_rows(), _positions(data.ids)
     for label, file in enumerate(files):
+        place = str(file)
         for line, text in enumerate(_text_lines(file), start=1):
-            where = f"{file}:{line}"
+            where = f"{place}:{line}"
             try:
                 name, *written = text.rsplit(maxsplit=5)
                 score, left, top, right, bottom = map(float, written)
@@ -238,5 +241,7 @@ def _box(entry: Any, key: str, *, where: str) -> list[float]:
     return box
 
 
-def _shown(numbers: Sequence[float]) -> str:
-    return reprlib.repr(list(numbers))
+def _fault(numbers: Sequence[float]) -> str:
+    finite = all(-LARGEST <= number <= LARGEST for number in numbers)
+    what = "the box ends before it begins" if finite else "score or box is not finite"
+    return f"{what}: {reprlib.repr(list(numbers))}"

@@ -36,13 +36,13 @@ def entries_of_list(path: Path) -> Iterator[Any]:
     if text[position : position + 1] != "[":
         raise DataError(f"{path}: not a list of detections, as COCO's results are")
     position = _after_space(text, position + 1)
-    number = 0
+    number, place = 0, f"{path}: detection"
     while text[position : position + 1] != "]":
         if number:
             if text[position : position + 1] != ",":
-                raise DataError(f"{path}: neither `,` nor `]` after detection {number - 1}")
+                raise DataError(f"{place} {number - 1}: neither `,` nor `]` after it")
             position = _after_space(text, position + 1)
-        entry, end = _decoded(text, position, f"{path}: detection {number}")
+        entry, end = _decoded(text, position, f"{place} {number}")
         yield entry
         position = _after_space(text, end)
         number += 1
