@@ -4,9 +4,10 @@
 
 The data are made up, and like a detector's: objects of all sizes, a fiftieth of them crowds; half
 of the objects found, well or badly, some of them twice, the rest of the detections anywhere with
-low scores. Each evaluation runs in a process of its own, so that its peak of memory is its own; the
-figures of both must agree to 1e-6, all nine and those of each class, or there is no result. CPU
-seconds are what counts where other work is going on (`load` in the results).
+low scores. Files of the detections are written and read again, too. Each task runs in a process of
+its own, so that its peak of memory is its own. The figures of both must agree to 1e-6, all nine and
+those of each class, or there is no result. CPU seconds are what counts where other work is going on
+(`load` in the results).
 """
 
 from __future__ import annotations
@@ -17,14 +18,18 @@ import io
 from collections.abc import Callable
 from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
 from machine import as_measured, peak_memory
 
+from scratchdet.data.coco_ids import Ids
 from scratchdet.evaluation.columns import Columns
+from scratchdet.evaluation.detections_file import read_detections
 from scratchdet.evaluation.metrics import evaluate_detections
+from scratchdet.evaluation.submission import write_coco_submission, write_voc_submission
 from scratchdet.structures import DetectionData, Strings
 
 RESULTS = Path(__file__).parent / "results" / "evaluation_speed.json"
@@ -110,6 +115,26 @@ def by_pycocotools(data: DetectionData, detections: Columns) -> list[float]:
     return [*run.stats[:9], *run.eval["precision"][..., 0, -1].mean(axis=(0, 1))]
 
 
+def coco_file(data: DetectionData, detections: Columns) -> list[float]:
+    """Writes COCO's result JSON and reads it again; there is nothing to tell."""
+    ids = Ids(
+        {name: int(name) for name in data.ids}, {name: [k] for k, name in enumerate(data.classes)}
+    )
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "results.json"
+        write_coco_submission(file, data, detections, ids=ids)
+        assert len(read_detections(file, data, ids=ids).scores) == len(detections.scores)
+    return []
+
+
+def voc_files(data: DetectionData, detections: Columns) -> list[float]:
+    """As `coco_file`, VOC's files."""
+    with TemporaryDirectory() as folder:
+        write_voc_submission(Path(folder), data, detections)
+        assert len(read_detections(Path(folder), data).scores) == len(detections.scores)
+    return []
+
+
 def coco_truth(data: DetectionData) -> dict[str, Any]:
     """The content of an annotation file: image i is i + 1, label k is category k + 1."""
     images = np.repeat(np.arange(len(data)), np.diff(data.offsets)).tolist()
@@ -175,13 +200,14 @@ def main() -> None:
     parser.add_argument("--classes", type=int, default=20)
     given = parser.parse_args()
     size = (given.images, given.per_image, given.classes)
-    runs = {one.__name__: alone(one, size) for one in (by_voc, by_coco, by_pycocotools)}
+    evaluations = (by_voc, by_coco, by_pycocotools, coco_file, voc_files)
+    runs = {one.__name__: alone(one, size) for one in evaluations}
     figures = {name: run.pop("figures") for name, run in runs.items()}
     difference = np.abs(np.subtract(figures["by_coco"], figures["by_pycocotools"])).max()
     if not difference < 1e-6:
         raise SystemExit(f"the figures differ by {difference}: {figures}")
     result = {
-        "task": "the figures of detections in memory, and of as many objects as COCO has",
+        "task": "the figures of detections in memory; files of them written and read again",
         "images": given.images,
         "detections": given.images * given.per_image,
         "classes": given.classes,
