@@ -37,7 +37,7 @@ ALLOWED = {
     "models": {"ops", "structures", "tensor_file"},
     "data": {"structures", "files", "ops"},
     "evaluation": {"structures", "data", "files"},
-    "analysis": {"structures", "models", "data", "files", "recipe", "recipes"},
+    "analysis": {"structures", "models", "data", "evaluation", "files", "recipe", "recipes"},
     "export": EVERYTHING - COMMAND_LINE - {"__init__", "train", "analysis", "predictors"},
     "testing": {"structures", "ops", "recipe"},
     "predictors": {"structures", "models", "export", "testing", "train", "recipe"},

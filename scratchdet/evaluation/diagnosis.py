@@ -12,6 +12,7 @@ from scratchdet.evaluation.confusion import Confusion, confuse
 from scratchdet.evaluation.curve import (
     Curve,
     Operation,
+    average_precision,
     best_from_here,
     best_operation,
     f1_from,
@@ -37,8 +38,6 @@ from scratchdet.structures import DetectionData
 
 THRESHOLDS = np.linspace(0, 1, 101)
 """Scores at which F1 is compared."""
-RECALLS = np.linspace(0, 1, 11)
-"""At which the curves are written as JSON."""
 
 
 class ClassFigures(NamedTuple):
@@ -49,6 +48,8 @@ class ClassFigures(NamedTuple):
     ap: float
     """As in `Metrics.ap_per_class`."""
     interval: Interval
+    """Of `ap`."""
+    ap50: float
     best: Operation
     """At the score with the best F1, at IoU 0.5."""
     curve: Curve
@@ -60,8 +61,9 @@ class ClassFigures(NamedTuple):
             "objects": self.num_objects,
             "ap": none_if_nan(self.ap),
             "ap_interval": as_json(self.interval),
+            "ap50": none_if_nan(self.ap50),
             **{name: none_if_nan(value) for name, value in self.best._asdict().items()},
-            "precision_at_recall": precision_at(self.curve).tolist(),
+            "precision_at_recall": precision_at(self.curve, parts=10).tolist(),
         }
 
 
@@ -121,7 +123,15 @@ def diagnose(
         pixels=pixels,
         intervals=intervals,
         classes=tuple(
-            ClassFigures(name, curve.num_objects, ap, interval, best_operation(curve), curve)
+            ClassFigures(
+                name=name,
+                num_objects=curve.num_objects,
+                ap=ap,
+                interval=interval,
+                ap50=average_precision(curve, points),
+                best=best_operation(curve),
+                curve=curve,
+            )
             for (name, ap), interval, curve in zip(
                 metrics.ap_per_class.items(), intervals.per_class, curves, strict=True
             )
@@ -147,10 +157,10 @@ def best_threshold(curves: tuple[Curve, ...]) -> float:
     return round(float(THRESHOLDS[np.argmax(np.mean(f1, axis=0))]), 2)
 
 
-def precision_at(curve: Curve) -> np.ndarray:
-    """(11,): the best precision at recall 0, 0.1, … 1 or a higher one."""
-    if not curve.num_objects or not len(curve.hits):
-        return np.zeros(len(RECALLS))
-    needed = -(-np.arange(11) * curve.num_objects // 10)  # the ceiling, in integers
+def precision_at(curve: Curve, *, parts: int) -> np.ndarray:
+    """(parts + 1,): the best precision at recall 0, 1 / parts, … 1 or a higher one."""
+    if not curve.num_objects:
+        return np.zeros(parts + 1)
+    needed = -(-np.arange(parts + 1) * curve.num_objects // parts)  # the ceiling, in integers
     first = np.searchsorted(curve.hits, needed)
     return np.append(best_from_here(curve.precision), 0)[first]

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from scratchdet.evaluation.columns import Columns
 from scratchdet.evaluation.curve import Points, average_precision
 from scratchdet.evaluation.match import BestOverlap, Pairs, best_of_each, first_of_each, overlapping
 from scratchdet.evaluation.verdicts import Verdicts, curves
@@ -35,7 +36,7 @@ NO_ERROR = -1
 class Cost(NamedTuple):
     """One kind of error."""
 
-    count: int
+    number: int
     ap50: float
     """What AP50 gains if there were none of them; NaN if there is no AP."""
 
@@ -50,9 +51,9 @@ class Errors(NamedTuple):
     false_negatives: Cost
 
     def to_json(self) -> dict[str, Any]:
-        """{kind: {"count", "ap50"}}, with all false positives and negatives as two more kinds."""
+        """{kind: {"number", "ap50"}}, with all false positives and negatives as two more kinds."""
         return {
-            name: {"count": cost.count, "ap50": None if math.isnan(cost.ap50) else cost.ap50}
+            name: {"number": cost.number, "ap50": None if math.isnan(cost.ap50) else cost.ap50}
             for name, cost in self.rows().items()
         }
 
@@ -79,44 +80,41 @@ def break_down(data: DetectionData, verdicts: Verdicts, points: Points) -> Error
 
     `points` say how AP is averaged: by the protocol of the verdicts.
     """
-    found, ignored = verdicts.found[0], verdicts.ignored[0]
-    false, hit = (found < 0) & ~ignored, found >= 0
+    ranked, hit, counted = verdicts.ranked, verdicts.found[0] >= 0, ~verdicts.ignored[0]
     faults = classify(data, verdicts)
-    free = ~data.ignore
-    free[found[hit]] = False
-    meant = np.zeros(len(free), bool)
-    meant[faults.objects[faults.objects >= 0]] = True
-    missed = free & ~meant
+    unfound = ~data.ignore
+    unfound[verdicts.found[0][hit]] = False
+    missed = unfound.copy()
+    missed[faults.objects[faults.objects >= 0]] = False
+    nothing, no_object = np.zeros(len(hit), bool), np.zeros(len(unfound), bool)
 
-    def gain(*, kept: np.ndarray, cured: np.ndarray, unfound: np.ndarray) -> float:
-        """AP50 with `kept` detections alone, the `cured` ones hits, without `unfound` objects."""
+    def ap50(kept: np.ndarray, cured: np.ndarray, gone: np.ndarray) -> float:
+        """Of the detections that are `kept`, the `cured` ones hits, without the objects `gone`."""
         return _ap50(
-            labels=np.where(cured, data.labels[faults.objects], verdicts.ranked.labels)[kept],
-            scores=verdicts.ranked.scores[kept],
+            labels=np.where(cured, np.append(data.labels, -1)[faults.objects], ranked.labels)[kept],
+            scores=ranked.scores[kept],
             hit=(hit | cured)[kept],
             num_objects=verdicts.num_objects,
-            unfound=np.bincount(data.labels[unfound], minlength=len(data.classes)),
+            gone=np.bincount(data.labels[gone], minlength=len(data.classes)),
             points=points,
-        ) - float(as_it_is)
+        )
 
-    nothing, no_object = np.zeros(len(hit), bool), np.zeros(len(free), bool)
-    as_it_is = 0.0
-    as_it_is = gain(kept=~ignored, cured=nothing, unfound=no_object)
-    costs = {}
+    as_it_is = ap50(counted, nothing, no_object)
+    kinds = {}
     for kind, name in enumerate(KINDS):
         these = faults.kinds == kind
-        if kind == MISSED:
-            count = int(missed.sum())
-            costs[name] = Cost(count, gain(kept=~ignored, cured=nothing, unfound=missed))
-            continue
         # Of several that mean one object the best scored becomes a hit, as if it had been right.
-        cured = these & _best_of_object(np.where(these, faults.objects, -1), verdicts, free=free)
-        kept = ~ignored & (~these | cured)
-        costs[name] = Cost(int(these.sum()), gain(kept=kept, cured=cured, unfound=no_object))
+        meant = np.where(these & np.append(unfound, False)[faults.objects], faults.objects, -1)
+        cured = _first_by_score(meant, ranked.scores)
+        if kind == MISSED:
+            kinds[name] = Cost(int(missed.sum()), ap50(counted, nothing, missed) - as_it_is)
+        else:
+            kept = counted & (~these | cured)
+            kinds[name] = Cost(int(these.sum()), ap50(kept, cured, no_object) - as_it_is)
     return Errors(
-        costs,
-        Cost(int(false.sum()), gain(kept=hit, cured=nothing, unfound=no_object)),
-        Cost(int(free.sum()), gain(kept=~ignored, cured=nothing, unfound=free)),
+        kinds,
+        Cost(int((counted & ~hit).sum()), ap50(hit, nothing, no_object) - as_it_is),
+        Cost(int(unfound.sum()), ap50(counted, nothing, unfound) - as_it_is),
     )
 
 
@@ -127,9 +125,7 @@ def classify(data: DetectionData, verdicts: Verdicts) -> Faults:
     of its class but badly, at one of another class, a duplicate, background, and else both.
     """
     rows = np.flatnonzero((verdicts.found[0] < 0) & ~verdicts.ignored[0])
-    ranked = verdicts.ranked._replace(
-        **{name: column[rows] for name, column in verdicts.ranked._asdict().items()}
-    )
+    ranked = Columns(*(column[rows] for column in verdicts.ranked))
     pairs = overlapping(data, ranked, among="image", least=BACKGROUND)
     real = ~data.ignore[pairs.objects]
     same = data.labels[pairs.objects] == ranked.labels[pairs.detections]
@@ -159,12 +155,12 @@ def _best_overlaps(pairs: Pairs, which: np.ndarray, *, count: int) -> BestOverla
     return best
 
 
-def _best_of_object(objects: np.ndarray, verdicts: Verdicts, *, free: np.ndarray) -> np.ndarray:
-    """(K,) bool: the best scored of the detections that mean the same object, if that is free."""
-    by_score = np.argsort(-verdicts.ranked.scores, kind="stable")
-    best = np.zeros(len(objects), bool)
-    best[by_score] = first_of_each(np.where(np.append(free, False)[objects], objects, -1)[by_score])
-    return best
+def _first_by_score(values: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """(K,) bool: the best scored row of each value that is not negative."""
+    by_score = np.argsort(-scores, kind="stable")
+    first = np.zeros(len(values), bool)
+    first[by_score] = first_of_each(values[by_score])
+    return first
 
 
 def _ap50(
@@ -173,10 +169,10 @@ def _ap50(
     scores: np.ndarray,
     hit: np.ndarray,
     num_objects: np.ndarray,
-    unfound: np.ndarray,
+    gone: np.ndarray,
     points: Points,
 ) -> float:
-    """Mean AP of the classes with objects, `unfound` (C,) of which do not count.
+    """Mean AP of the classes with objects, `gone` (C,) of which do not count.
 
     A class of which nothing is left to be found has 1: nothing is missing from it. (TIDE gives it
     0, or leaves it out of the mean, so that curing the worst class would cost.)
@@ -186,7 +182,7 @@ def _ap50(
         labels=labels[order],
         scores=scores[order],
         hit=hit[order],
-        num_objects=num_objects - unfound,
+        num_objects=num_objects - gone,
     )
     values = [
         average_precision(curve, points) if curve.num_objects else 1.0

@@ -1,0 +1,91 @@
+"""A diagnosis as tables in the terminal."""
+
+from __future__ import annotations
+
+import math
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from scratchdet.evaluation.diagnosis import Diagnosis
+from scratchdet.evaluation.errors import KINDS
+from scratchdet.evaluation.intervals import Interval
+from scratchdet.evaluation.metrics import PROTOCOLS
+from scratchdet.evaluation.verdicts import SIZES
+
+
+def show_diagnosis(console: Console, diagnosis: Diagnosis, *, what: str) -> None:
+    """Prints the figures of every class and their means, and the errors."""
+    metrics = diagnosis.metrics
+    pixels = "" if diagnosis.pixels == "devkit" else ", boxes xmax - xmin wide"
+    console.print(
+        f"{what}: {metrics.num_images} images, {metrics.num_objects} objects, "
+        f"{PROTOCOLS[metrics.protocol].average}{pixels}",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+    for table in (class_table(diagnosis), error_table(diagnosis)):
+        console.print(table)
+
+
+def class_table(diagnosis: Diagnosis) -> Table:
+    """AP of each class with its interval, what the best score threshold gives, and the means."""
+    metrics, intervals = diagnosis.metrics, diagnosis.intervals
+    table = _table("class", "objects", "AP", "95 %", "best from", "precision", "recall", "F1")
+    for one in diagnosis.classes:
+        best = one.best
+        table.add_row(
+            escape(one.name),
+            str(one.num_objects),
+            "no object" if math.isnan(one.ap) else f"{one.ap:.4f}",
+            _range(one.interval),
+            cut(best.threshold),
+            *map(_figure, (best.precision, best.recall, best.f1)),
+        )
+    table.add_section()
+    if metrics.ap is not None and intervals.ap is not None:
+        table.add_row("AP50:95", "", f"{metrics.ap:.4f}", _range(intervals.ap))
+        table.add_row("AP75", "", f"{metrics.ap75:.4f}")
+    table.add_row("AP50", str(metrics.num_objects), f"{metrics.ap50:.4f}", _range(intervals.ap50))
+    table.add_section()
+    for name in SIZES:
+        table.add_row(f"AP, {name}", "", _figure(getattr(metrics, f"ap_{name}")))
+    table.add_section()
+    for most in (1, 10, 100):
+        table.add_row(f"recall, best {most}", "", _figure(getattr(metrics, f"ar{most}")))
+    return table
+
+
+def error_table(diagnosis: Diagnosis) -> Table:
+    """How often each kind of error happens, and the AP50 it costs."""
+    table = _table("error", "number", "AP50 cost", "what it is")
+    table.columns[-1].justify = "left"
+    for name, cost in diagnosis.errors.rows().items():
+        if name == "false positives":
+            table.add_section()
+        table.add_row(name, str(cost.number), _figure(cost.ap50), KINDS.get(name, "all of them"))
+    return table
+
+
+def _table(first: str, *numbers: str) -> Table:
+    """An empty table, its first column for names and the others for numbers."""
+    table = Table()
+    table.add_column(first)
+    for name in numbers:
+        table.add_column(name, justify="right")
+    return table
+
+
+def _figure(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.3f}"
+
+
+def _range(interval: Interval) -> str:
+    return "" if math.isnan(interval.low) else f"{interval.low:.3f} - {interval.high:.3f}"
+
+
+def cut(threshold: float) -> str:
+    """Three digits, cut and not rounded: from the number printed on, the detection still counts."""
+    return "" if math.isnan(threshold) else f"{math.floor(threshold * 1000) / 1000:.3f}"
