@@ -84,7 +84,7 @@ COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "demo": (_typed(demo, "demo"), "train on the embedded data, evaluate, show what is found"),
     "train": (train, "train a detector from scratch on your own data"),
     "eval": (_typed(evaluate, "eval"), "evaluate a trained detector on a data set"),
-    "detect": (_typed(detect, "detect"), "find objects in images, and draw them"),
+    "detect": (detect, "find objects in images, videos and streams, and draw them"),
     "export": (_typed(export, "export"), "write a detector as ONNX, verified on the spot"),
     "pack": (_typed(pack, "pack"), "put a data set into one file"),
     "download": (_typed(download, "download"), "fetch a published data set: PASCAL VOC, MS COCO"),

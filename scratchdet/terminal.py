@@ -17,8 +17,11 @@ def say(console: Console, text: str) -> None:
 
 
 @contextmanager
-def progress_bar(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
-    """Yields `report(done, total)`. Draws nothing where there is no terminal."""
+def progress_bar(console: Console, what: str) -> Iterator[Callable[[int, int | None], None]]:
+    """Yields `report(done, total)`; total is None where there is no end in sight.
+
+    Draws nothing where there is no terminal.
+    """
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(
         *columns, console=console, transient=True, disable=not console.is_terminal

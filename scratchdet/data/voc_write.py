@@ -74,11 +74,7 @@ def _jpeg(name: str, image: np.ndarray) -> bytes:
 def _annotation(name: str, sample: Sample, classes: Sequence[str]) -> bytes:
     """The annotation XML of one image."""
     height, width, channels = sample.image.shape
-    root = ElementTree.Element("annotation")
-    _add(root, {"folder": "VOC", "filename": f"{name}.jpg"})
-    size = ElementTree.SubElement(root, "size")
-    _add(size, {"width": width, "height": height, "depth": channels})
-    _add(root, {"segmented": 0})
+    objects = []
     for index, (box, label, ignore) in enumerate(
         zip(sample.boxes, sample.labels, sample.ignore, strict=True)
     ):
@@ -88,9 +84,29 @@ def _annotation(name: str, sample: Sample, classes: Sequence[str]) -> bytes:
                 f"image {name}: box {index} ({classes[label]}) covers no whole pixel of "
                 f"{width}x{height}: {' '.join(f'{v:g}' for v in box)}; drop or clip it first"
             )
+        objects.append((classes[label], corners, {"difficult": int(ignore)}))
+    return annotation(f"{name}.jpg", shape=(height, width, channels), objects=objects)
+
+
+def annotation(
+    filename: str,
+    *,
+    shape: tuple[int, int, int],
+    objects: Iterable[tuple[str, tuple[int, int, int, int], Mapping[str, object]]],
+) -> bytes:
+    """The annotation XML of an image of `shape` (height, width, channels).
+
+    objects: their classes, their corners as VOC counts them, and what else is said of them.
+    """
+    height, width, channels = shape
+    root = ElementTree.Element("annotation")
+    _add(root, {"folder": "VOC", "filename": filename})
+    size = ElementTree.SubElement(root, "size")
+    _add(size, {"width": width, "height": height, "depth": channels})
+    _add(root, {"segmented": 0})
+    for name, corners, more in objects:
         thing = ElementTree.SubElement(root, "object")
-        _add(thing, {"name": classes[label], "pose": "Unspecified"})
-        _add(thing, {"truncated": 0, "difficult": int(ignore)})
+        _add(thing, {"name": name, "pose": "Unspecified", "truncated": 0, **more})
         corner_names = ("xmin", "ymin", "xmax", "ymax")
         _add(ElementTree.SubElement(thing, "bndbox"), dict(zip(corner_names, corners, strict=True)))
     ElementTree.indent(root)

@@ -34,18 +34,21 @@ def read_labels(file: Path) -> tuple[list[Label], list[Problem]]:
 
 
 def _label(line: int, fields: Sequence[str]) -> Label:
-    """One line; ValueError if it is neither `class cx cy w h` nor `class` and a polygon."""
+    """One line; ValueError if it is neither `class cx cy w h` nor `class` and a polygon.
+
+    Detections have their score behind the box; it is passed over.
+    """
     try:
         number, *values = map(float, fields)
     except ValueError as error:
         raise ValueError(f"not numbers: {' '.join(fields)}") from error
     if not number.is_integer() or number < 0:
         raise ValueError(f"the class is not a whole number from 0: {fields[0]}")
-    if len(values) == 4:
-        centre_x, centre_y, width, height = values
+    if len(values) == 4 or (len(values) == 5 and 0 <= values[4] <= 1):
+        centre_x, centre_y, width, height = values[:4]
         return Label(line, int(number), (centre_x, centre_y, width, height))
     if len(values) < 6 or len(values) % 2:
-        wanted = "a box has 5 (class cx cy w h), a polygon 7, 9, 11 ..."
+        wanted = "a box has 5 (class cx cy w h), with a score 6, a polygon 7, 9, 11 ..."
         raise ValueError(f"{len(fields)} numbers, but {wanted}")
     left, right = min(values[::2]), max(values[::2])
     top, bottom = min(values[1::2]), max(values[1::2])

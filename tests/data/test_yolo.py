@@ -44,6 +44,12 @@ def test_polygons_become_their_bounding_boxes(folder):
     assert read(folder).boxes.round(3).tolist() == [[10, 10, 50, 40]]
 
 
+def test_the_score_of_a_detection_is_passed_over(folder):
+    write(folder, "a", "0 0.5 0.5 0.1 0.1 0.9", "1 0.5 0.5 0.1 0.1 0")
+    data = read(folder)
+    assert (data.labels.tolist(), data.problems) == ([0, 1], ())
+
+
 def test_an_image_without_labels_has_no_objects(folder):
     write(folder, "a")
     write(folder, "b", "0 0.5 0.5 0.1 0.1").unlink()
@@ -98,7 +104,7 @@ def test_a_border_rounded_over_the_edge_is_no_problem(folder):
     ("line", "what"),
     [
         ("0 0.5 0.5 0.1", "4 numbers"),
-        ("0 0.5 0.5 0.1 0.1 0.9", "6 numbers"),
+        ("0 0.5 0.5 0.1 0.1 9", "6 numbers"),
         ("cat 0.5 0.5 0.1 0.1", "not numbers"),
         ("0.5 0.5 0.5 0.1 0.1", "the class is not a whole number"),
         ("nan 0.5 0.5 0.1 0.1", "the class is not a whole number"),

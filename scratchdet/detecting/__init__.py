@@ -1,0 +1,1 @@
+"""A detector over images, videos and streams: annotated pictures, and results as files."""

@@ -1,0 +1,58 @@
+"""What a detector looks at, one image or one frame of a video at a time; images, read ahead."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from scratchdet.data.images import read_image
+from scratchdet.detecting.sources import ImageFile
+from scratchdet.structures import DataError
+
+READERS = 4  # threads that decode: OpenCV releases the GIL
+
+
+class View(NamedTuple):
+    """One image, or one frame of a video."""
+
+    reference: str
+    """The image, the video or the stream, as its results call it."""
+    name: str
+    """Of the file that it is, or would be, below the folder it was found in."""
+    image: np.ndarray | DataError
+    """The pixels, or why there are none."""
+    frame: int | None = None
+    """Its number in the video, from 0."""
+    seconds: float | None = None
+    """From the beginning of the video."""
+
+
+class Seeing(Protocol):
+    """What a detector takes: a part of `structures.Predictor`."""
+
+    in_channels: int
+    image_dtype: str
+
+
+def image_batches(
+    images: Sequence[ImageFile], detector: Seeing, *, batch: int
+) -> Iterator[list[View]]:
+    """The images, decoded, a batch at a time; the next is decoded while one is worked on."""
+    read = partial(_read, channels=detector.in_channels, dtype=detector.image_dtype)
+    with ThreadPoolExecutor(READERS) as readers:
+        coming = [readers.submit(read, image) for image in images[:batch]]
+        for start in range(batch, len(images) + batch, batch):
+            following = images[start : start + batch]
+            current, coming = coming, [readers.submit(read, image) for image in following]
+            yield [future.result() for future in current]
+
+
+def _read(image: ImageFile, *, channels: int, dtype: str) -> View:
+    pixels: np.ndarray | DataError
+    try:
+        pixels = read_image(image.reference, channels=channels, dtype=dtype)
+    except DataError as error:
+        pixels = error
+    return View(image.reference, image.name, pixels)
