@@ -1,8 +1,9 @@
-"""What a run is: frozen values in five groups. `recipe_toml.py` writes and reads them.
+"""What a run is: frozen values in six groups. `recipe_toml.py` writes and reads them.
 
 Nothing here imports torch: recipes are listed in an instant.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -157,6 +158,25 @@ class RunRecipe:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ScalesRecipe:
+    """How the trained detector is asked several times about an image: `--tta` of eval and detect."""
+
+    scales: tuple[float, ...] = (0.75, 1.0, 1.5)
+    """Input sizes, as multiples of `model.input_size`."""
+    smallest: tuple[float, ...] = (0.0, 0.0, 0.0)
+    """For each scale: objects are taken from it from this size on, which is the square root of the
+    object's share of the image."""
+    largest: tuple[float, ...] = (1.0, 1.0, 1.0)
+    """For each scale: and up to this size."""
+    flip: bool = True
+    """At every scale the mirrored image as well."""
+    merge: Literal["vote", "nms"] = "vote"
+    """Boxes of one object become their mean, weighted by score; or the best of them is kept."""
+    merge_iou: float = 0.45
+    """Boxes of a class that overlap by this IoU are of one object."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """What a run is."""
 
@@ -165,6 +185,7 @@ class Recipe:
     optim: OptimRecipe = field(default_factory=OptimRecipe)
     schedule: ScheduleRecipe = field(default_factory=ScheduleRecipe)
     run: RunRecipe = field(default_factory=RunRecipe)
+    testing: ScalesRecipe = field(default_factory=ScalesRecipe)
 
     def __post_init__(self) -> None:
         positive = {
@@ -214,8 +235,31 @@ class Recipe:
         }.items():
             if not 0 <= probability <= 1:
                 raise RecipeError(f"{name} is {probability}; it must be from 0 to 1")
-        if not 0 < self.optim.match_iou <= 1:
-            raise RecipeError(f"optim.match_iou is {self.optim.match_iou}; it must be in (0, 1]")
+        for name, iou in {
+            "optim.match_iou": self.optim.match_iou,
+            "testing.merge_iou": self.testing.merge_iou,
+        }.items():
+            if not 0 < iou <= 1:
+                raise RecipeError(f"{name} is {iou}; it must be in (0, 1]")
+        _check_scales(self.testing)
+
+
+def _check_scales(testing: ScalesRecipe) -> None:
+    """Raises RecipeError unless every scale has its sizes, in order."""
+    scales, smallest, largest = testing.scales, testing.smallest, testing.largest
+    if not 0 < len(scales) == len(smallest) == len(largest):
+        raise RecipeError(
+            f"testing.scales has {len(scales)} values, testing.smallest {len(smallest)} and "
+            f"testing.largest {len(largest)}; they must be as many, and one at least"
+        )
+    for scale, low, high in zip(scales, smallest, largest, strict=True):
+        if not 0 < scale < math.inf:
+            raise RecipeError(f"testing.scales has {scale}; it must be larger than 0, and finite")
+        if not 0 <= low < high <= 1:
+            raise RecipeError(
+                f"testing takes objects of {low} to {high} at the scale {scale}; it must be from 0 "
+                "to 1, the smallest less than the largest"
+            )
 
 
 def differing(recipe: Recipe, **groups: Mapping[str, object]) -> Recipe:

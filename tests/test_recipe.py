@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import scratchdet.recipe
-from scratchdet.recipe import Recipe, RecipeError, differing
+from scratchdet.recipe import Recipe, RecipeError, ScalesRecipe, differing
 from scratchdet.recipe_toml import from_toml, save_recipe, to_toml
 
 SHARES = {"ema", "momentum", "hold_out", "match_iou", "mosaic", "copy_paste", "bad_images"}
@@ -56,7 +56,24 @@ def values_for(hint, name):
     return st.floats(smallest, allow_nan=False, allow_infinity=False)
 
 
+@st.composite
+def scales(draw):
+    """Scales, with the sizes that are taken from each."""
+    sizes = st.lists(st.floats(0, 1), min_size=2, max_size=2, unique=True).map(sorted)
+    each = draw(st.lists(st.tuples(st.floats(5e-324, 1e308), sizes), min_size=1))
+    return ScalesRecipe(
+        scales=tuple(scale for scale, _ in each),
+        smallest=tuple(smallest for _, (smallest, _) in each),
+        largest=tuple(largest for _, (_, largest) in each),
+        flip=draw(st.booleans()),
+        merge=draw(values_for(typing.get_type_hints(ScalesRecipe)["merge"], "merge")),
+        merge_iou=draw(st.floats(5e-324, 1)),
+    )
+
+
 def groups(kind):
+    if kind is ScalesRecipe:
+        return scales()
     hints = typing.get_type_hints(kind)
     if not all(map(is_dataclass, hints.values())):
         return st.builds(kind, **{name: values_for(hint, name) for name, hint in hints.items()})
@@ -71,6 +88,13 @@ def test_nothing_is_the_default_recipe():
 @given(recipe=groups(Recipe))
 def test_a_recipe_comes_back_from_toml_as_it_was(recipe):
     assert read(to_toml(recipe)) == recipe
+
+
+def test_a_recipe_of_before_there_were_several_scales_has_the_default_ones():
+    text = to_toml(Recipe())
+    older = text[: text.index("[testing]")]
+    assert "[run]" in older
+    assert read(older).testing == ScalesRecipe()
 
 
 def test_a_saved_recipe_states_every_value_and_can_be_read(tmp_path):
@@ -154,6 +178,20 @@ def test_whole_numbers_are_taken_for_fractions():
         ("[optim]\nlr = -0.1", r"optim\.lr is -0\.1; it must be larger than 0"),
         ("[optim]\nlr = nan", r"optim\.lr is nan; it must be larger than 0"),
         ("[optim]\nema = 1.0", r"optim\.ema is 1\.0; it must be from 0 to less than 1"),
+        ("[testing]\nmerge_iou = 0", r"testing\.merge_iou is 0\.0; it must be in \(0, 1\]"),
+        (
+            "[testing]\nscales = [1]",
+            r"scales has 1 values, .*smallest 3 and testing\.largest 3; they",
+        ),
+        ("[testing]\nscales = []\nsmallest = []\nlargest = []", r"and one at least"),
+        ("[testing]\nscales = [1, 2, 0]", r"testing\.scales has 0\.0; it must be larger than 0"),
+        ("[testing]\nscales = [1, 2, inf]", r"testing\.scales has inf; it must be"),
+        (
+            "[testing]\nsmallest = [0, 0.5, 0]\nlargest = [1, 0.5, 1]",
+            r"testing takes objects of 0\.5 to 0\.5 at the scale 1\.0; it must be from 0 to 1",
+        ),
+        ("[testing]\nlargest = [1, 1, 1.5]", r"objects of 0\.0 to 1\.5 at the scale"),
+        ("[testing]\nsmallest = [0, 0, nan]", r"objects of nan to 1\.0 at the scale"),
     ],
 )
 def test_what_is_wrong_is_said_with_what_is_allowed(text, expected):
