@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from scratchdet.detecting.sources import ADDRESS, CAMERA, is_stream
+from scratchdet.detecting.video_file import check_unicode
 from scratchdet.detecting.views import View
 from scratchdet.structures import DataError
 
@@ -55,13 +56,11 @@ def open_video(source: str) -> Video:
     reference = without_password(source)
     camera = CAMERA.fullmatch(source)
     waits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, PATIENCE, cv2.CAP_PROP_READ_TIMEOUT_MSEC, PATIENCE]
-    try:
-        if camera:
-            capture = cv2.VideoCapture(int(camera[1] or 0))
-        else:
-            capture = cv2.VideoCapture(source, cv2.CAP_FFMPEG, waits)
-    except UnicodeEncodeError as error:
-        raise DataError(f"{reference}: its name is not Unicode; rename it") from error
+    check_unicode(source)
+    if camera:
+        capture = cv2.VideoCapture(int(camera[1] or 0))
+    else:
+        capture = cv2.VideoCapture(source, cv2.CAP_FFMPEG, waits)
     if not capture.isOpened():
         raise DataError(f"{reference}: {_why_not(reference)}")
     count = max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))

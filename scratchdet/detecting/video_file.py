@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from scratchdet.files import replacing
+from scratchdet.structures import DataError
 
 CODEC = "mp4v"
 """MPEG-4 part 2: what every build of OpenCV can write, and in 1 to 2 ms a frame; H.264 is in none
@@ -24,6 +25,7 @@ def writing_video(
     file appears when the block ends without an error. size: (width, height); a picture of another
     is resized. The codec halves the colours' resolution, so of an odd size the last row is lost.
     """
+    check_unicode(str(path))
     with replacing(path) as temporary:
         writer = cv2.VideoWriter(str(temporary), cv2.VideoWriter.fourcc(*CODEC), rate, size)
         if not writer.isOpened():
@@ -47,6 +49,12 @@ def writing_video(
         finally:
             writer.release()
         _check(temporary, path, written)
+
+
+def check_unicode(name: str) -> None:
+    """DataError for a file name that is not Unicode: OpenCV 5 crashes on it."""
+    if any("\ud800" <= sign <= "\udfff" for sign in name):
+        raise DataError(f"{name}: videos need names that are Unicode; rename it")
 
 
 def _check(temporary: Path, path: Path, written: int) -> None:

@@ -28,6 +28,9 @@ COLUMNS = ("image", "frame", "seconds", "class", "score", "x1", "y1", "x2", "y2"
 """Of the CSV; frame and seconds are empty for what is no video."""
 
 
+LEAST_VOC = 2  # pixels; readers, ours too, take xmin = xmax for a box without area
+
+
 class Result(NamedTuple):
     """What was found in one image."""
 
@@ -101,7 +104,7 @@ def coco(out: Path, classes: Sequence[str]) -> Iterator[Write]:
 
 @contextmanager
 def voc(out: Path, classes: Sequence[str]) -> Iterator[Write]:
-    """Annotations/NAME.xml: whole pixels, at least one, that count from 1; scores beside them."""
+    """Annotations/NAME.xml: whole pixels that count from 1, with the scores beside them."""
     with _new_folder(out / "Annotations") as folder:
 
         def write(result: Result) -> None:
@@ -163,13 +166,15 @@ WRITERS: dict[str, Writer] = {
 
 
 def whole_pixels(box: Sequence[float], *, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """VOC's corners of a box inside an image of `size`; one pixel at least in either direction."""
-    x1, y1, x2, y2 = np.rint(box)
-    x1, y1 = min(x1, size[0] - 1), min(y1, size[1] - 1)
-    corners = voc_corners(np.array([x1, y1, max(x2, x1 + 1), max(y2, y1 + 1)]), size=size)
-    if corners is None:
+    """VOC's corners of a box inside an image of `size`, LEAST_VOC pixels apart at least."""
+    corners = np.rint(box)
+    least = np.minimum(LEAST_VOC, size)
+    first = np.minimum(corners[:2], size - least)
+    last = np.maximum(corners[2:], first + least)
+    inside = voc_corners(np.concatenate([first, last]), size=size)
+    if inside is None:
         raise DataError(f"a box is outside its image of {size[0]}x{size[1]}: {list(box)}")
-    return corners
+    return inside
 
 
 def _coco_box(box: Sequence[float]) -> dict[str, object]:

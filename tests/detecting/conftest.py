@@ -13,6 +13,8 @@ from scratchdet.detecting.run import Summary, Watching, detect
 from scratchdet.detecting.sources import Sources, find_sources
 from scratchdet.structures import Arrays
 
+BITS = 8  # of the number that a frame of a film shows
+
 
 class Finder:
     """Finds `count` equal boxes of class `b [x]` in every image, and notes what it was asked."""
@@ -93,15 +95,46 @@ def picture():
 
 @pytest.fixture
 def film():
-    """Writes a video whose frame number n has the grey level 5 n."""
+    """Writes a video whose frames show their numbers, see `numbered`."""
 
-    def write(path: Path, *, frames: int = 10, size=(48, 64), rate: float = 10.0) -> Path:
+    def write(path: Path, *, frames: int = 10, size=(96, 128), rate: float = 10.0) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
         codec = {".mp4": "mp4v", ".avi": "MJPG"}[path.suffix]
-        fourcc = cv2.VideoWriter.fourcc(*codec)
-        writer = cv2.VideoWriter(str(path), fourcc, rate, size[::-1])
+        writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), rate, size[::-1])
         for number in range(frames):
-            writer.write(np.full((*size, 3), 5 * number, np.uint8))
+            writer.write(numbered(number, size))
         writer.release()
         return path
 
     return write
+
+
+@pytest.fixture
+def frame():
+    return numbered
+
+
+def numbered(number: int, size: tuple[int, int] = (96, 128)) -> np.ndarray:
+    """A black picture with the number in eight bars along the bottom, white for a one."""
+    pixels = np.zeros((*size, 3), np.uint8)
+    width = size[1] // BITS
+    for bit in range(BITS):
+        pixels[-16:, bit * width : (bit + 1) * width] = 255 * (number >> bit & 1)
+    return pixels
+
+
+@pytest.fixture
+def numbers():
+    """Reads the numbers that the frames of a video show."""
+
+    def read(path: Path) -> list[int]:
+        capture = cv2.VideoCapture(str(path))
+        found = []
+        while True:
+            there, pixels = capture.read()
+            if not there:
+                return found
+            bars = pixels[-8:].mean(axis=(0, 2)).reshape(BITS, -1).mean(axis=1) > 128
+            found.append(int((bars << np.arange(BITS)).sum()))
+
+    return read
