@@ -51,7 +51,7 @@ def list_splits(path: Path) -> list[str]:
         for name in names
         if name.rpartition("_")[0]
         and name.rpartition("_")[2] in names
-        and all(_without_flag(line) != line for file in lists[name] for line in _lines(file))
+        and all(without_flag(line) != line for file in lists[name] for line in lines_of(file))
     }
     return sorted(names - per_class)
 
@@ -77,7 +77,7 @@ def read(
     roots = _roots(path)
     if not roots:
         raise DataError(f"{path}: no VOC data here; looked for {LAYOUT}")
-    lists = None if split is None else _chosen_lists(path, split)
+    lists = None if split is None else chosen_lists(path, split)
     years = [_read_folder(root, files) for root in roots]
     names = sorted({name for year in years for file in year.files.values() for name in file.names})
     parts = {_name(year.root): _part(year, lists, names) for year in years}
@@ -113,19 +113,21 @@ def list_year_splits(path: Path) -> list[str]:
     return [name for name in several if "/" in name and Path(name).name in names]
 
 
-def _chosen_lists(path: Path, split: str) -> list[Path]:
+def chosen_lists(path: Path, split: str) -> list[Path]:
+    """The files ROOT/ImageSets/Main/NAME.txt that a split stands for."""
     lists = _lists(_roots(path))
     offered = list_splits(path) + list_year_splits(path)
     chosen = chosen_splits(split, offered, path, also=lists)
     return list(dict.fromkeys(file for name in chosen for file in lists[name]))
 
 
-def _lines(file: Path) -> list[str]:
+def lines_of(file: Path) -> list[str]:
+    """The lines that are not blank."""
     text = file.read_text("utf-8-sig", "surrogateescape")
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-def _without_flag(line: str) -> str:
+def without_flag(line: str) -> str:
     """The id in `000005 -1`; an id may have spaces of its own."""
     head, _, flag = line.rpartition(" ")
     return head.strip() if head and flag in ("-1", "0", "1") else line
@@ -134,7 +136,7 @@ def _without_flag(line: str) -> str:
 def _listed(file: Path, year: _Folder) -> list[str]:
     # `photo 1` may be an id of its own: an annotation of that name decides.
     known = year.files.keys() | year.broken.keys()
-    return [line if line in known else _without_flag(line) for line in _lines(file)]
+    return [line if line in known else without_flag(line) for line in lines_of(file)]
 
 
 def _read_folder(root: Path, pattern: str) -> _Folder:
@@ -156,7 +158,7 @@ def _part(year: _Folder, lists: Sequence[Path] | None, names: Sequence[str]) -> 
     """The images of a year that are in `lists` and have both annotation and image."""
     annotated = sorted((*year.files, *year.broken))
     ids, problems = (annotated, []) if lists is None else _wanted(lists, year)
-    images = _images(year)
+    images = images_by_stem(year.root, year.pattern)
     found: list[tuple[str, Path, tuple[int, int], Annotation]] = []
     for image_id in ids:
         located = _locate(image_id, year, images)
@@ -233,13 +235,13 @@ def _image_folder(root: Path) -> Path:
     return next(root / name for name in IMAGE_FOLDERS if (root / name).is_dir())
 
 
-def _images(year: _Folder) -> dict[str, list[Path]]:
-    """Image files by stem, from the first of the usual folders that exists."""
-    folder = _image_folder(year.root)
+def images_by_stem(root: Path, pattern: str) -> dict[str, list[Path]]:
+    """References of images by stem, from the first of the usual folders that exists."""
+    folder = _image_folder(root)
     images: dict[str, list[Path]] = {}
-    if year.pattern:
+    if pattern:
         files = (path for path in sorted(folder.rglob("*")) if path.suffix.lower() in EXTENSIONS)
-        stacks = group(files, year.pattern).images
+        stacks = group(files, pattern).images
         return {stack.place.stem: [Path(stack.reference)] for stack in stacks}
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in EXTENSIONS:

@@ -93,12 +93,17 @@ def test_each_format_gives_the_same_rows(tmp_path):
 def test_images_are_known_by_path_then_id_then_stem(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     data = data_of(
-        ("1", tmp_path / "left/a.jpg"), ("a", tmp_path / "right/b.jpg"), ("3", "/x/1.jpg")
+        ("1", tmp_path / "left/a.jpg"),
+        ("a", tmp_path / "right/b.jpg"),
+        ("3", "/x/1.jpg"),
+        ("4", tmp_path / "left/c.jpg"),
+        ("5", tmp_path / "right/c.jpg"),
     )
     for name, index in {
         str(tmp_path / "left/a.jpg"): 0,
-        "left/a.jpg": 0,
-        "right/../left/a.jpg": 0,
+        "left/c.jpg": 3,
+        "right/c.jpg": 4,
+        "left/../right/c.jpg": 4,
         "a": 1,
         "elsewhere/a.png": 0,
         "elsewhere/1.jpg": 2,
