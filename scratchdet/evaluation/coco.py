@@ -46,8 +46,8 @@ def judge(
     for size in sizes:
         ignore = data.ignore | size.leaves_out(areas)
         # What a detection prefers comes last: no ignored object, the highest IoU, the later row.
-        rank = (pairs.objects, pairs.ious, ~ignore[pairs.objects], pairs.detections)
-        rising = Pairs(*(column[np.lexsort(rank)] for column in pairs))
+        order = np.lexsort((pairs.objects, pairs.ious, ~ignore[pairs.objects], pairs.detections))
+        rising = Pairs(*(column[order] for column in pairs))
         found = take(rising, keys, crowd=data.ignore, thresholds=THRESHOLDS)
         ignored = np.append(ignore, False)[found]  # -1, nothing found, reads the last: False
         ignored |= (found < 0) & size.leaves_out(detection_areas)
