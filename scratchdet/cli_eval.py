@@ -1,14 +1,17 @@
-"""`scratchdet eval`: the figures of a detector on a data set."""
+"""`scratchdet eval`: the figures of a detector on a data set, and what they are made of."""
 
 from json import dumps
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from rich.console import Console
 from tyro.conf import Positional
 
-from scratchdet.recipe_toml import from_toml
 from scratchdet.terminal import progress_bar, say
+
+if TYPE_CHECKING:
+    from scratchdet.evaluation.columns import Columns
+    from scratchdet.structures import DetectionData
 
 
 def evaluate(
@@ -17,54 +20,145 @@ def evaluate(
     /,
     split: str = "",
     protocol: Literal["voc", "voc07", "coco"] = "voc",
+    pixels: Literal["devkit", "continuous"] = "devkit",
+    at_score: float | None = None,
+    out: Path | None = None,
+    submission: Literal["voc", "coco"] | None = None,
     device: str = "auto",
     json: bool = False,
 ) -> int:
-    """Evaluate a trained detector on a data set.
+    """Evaluate a trained detector on a data set, or detections that are in a file.
+
+    Average precision with 95 % intervals, for each class the score with the best F1, and what each
+    kind of error costs: docs/evaluation.md says what the figures mean.
 
     Examples:
       scratchdet eval runs/NAME path/to/data
       scratchdet eval runs/NAME/last/model.safetensors path/to/data --split test --protocol coco
+      scratchdet eval model.onnx path/to/data --out figures
+      scratchdet eval found/detections.jsonl path/to/data
+      scratchdet eval runs/NAME VOCdevkit --split test --out voc --submission voc
 
     Args:
-        model: The folder of a run (its best model), or a model file.
+        model: The folder of a run (its best model), a model file, an exported .onnx, or detections:
+            detections.jsonl, COCO's result JSON, a folder of comp4_det_test_CLASS.txt.
         data: A VOC folder, COCO JSON or YOLO folder.
         split: Default: test if there is one, else val, else all images.
         protocol: AP over the whole recall axis, over 11 points, or COCO's.
+        pixels: A box of a VOC file is xmax - xmin + 1 wide, as in the devkit, or xmax - xmin.
+        at_score: The confusion counts detections from this score on. Default: where F1 is best.
+        out: A folder for evaluation.json, the charts and the submission.
+        submission: Also write what the VOC server, or COCO's, takes.
         device: auto, cpu, cuda.
         json: Print the figures as JSON, for scripts.
     """
-    from scratchdet.evaluation import run
-    from scratchdet.models.saved import find_model, read_metadata
-    from scratchdet.predictors import load_predictor
-    from scratchdet.train.prepare import shortened, trained_paths
-    from scratchdet.train.results import show_metrics
+    from scratchdet.evaluation.detections_file import is_detections_file
+    from scratchdet.evaluation.diagnosis import diagnose
+    from scratchdet.evaluation.run import default_split
+    from scratchdet.evaluation.tables import show_diagnosis
 
+    if submission and out is None:
+        raise ValueError("--submission: say where, with --out FOLDER")
     console = Console(stderr=json)
-    detector = load_predictor(model, device=device)
     data = data.resolve()  # as the recipe of a run has it, so that paths can be compared
-    chosen = split or run.default_split(data)
-    images = run.read_known(data, split=chosen, detector=detector)
+    if is_detections_file(model):
+        chosen = split or default_split(data)
+        images, found = _read(model, data, split=chosen, console=console)
+    else:
+        chosen, images, found = _detect(model, data, split=split, device=device, console=console)
+    diagnosis = diagnose(images, found, protocol=protocol, pixels=pixels, threshold=at_score)
+    figures = {"model": str(model), "data": str(data), "split": chosen, **diagnosis.to_json()}
+    if json:
+        print(dumps(figures, indent=2))
+    else:
+        show_diagnosis(console, diagnosis, what=chosen or "all images")
+    if out is not None:
+        from scratchdet.analysis.evaluation_plots import write_plots
+        from scratchdet.files import write_text
+
+        write_text(out / "evaluation.json", dumps(figures, indent=2) + "\n")
+        write_plots(diagnosis, out)
+        if submission:
+            _submit(submission, out, images, found, data=data, split=chosen)
+        say(console, f"written: {out}")
+    return 0
+
+
+def _detect(
+    model: Path, data: Path, *, split: str, device: str, console: Console
+) -> tuple[str | None, "DetectionData", "Columns"]:
+    """The split that is evaluated, its images, and what the detector finds in them."""
+    from scratchdet.evaluation.columns import from_detections
+    from scratchdet.evaluation.run import default_split, detect_all, read_known
+    from scratchdet.predictors import load_predictor
+
+    detector = load_predictor(model, device=device)
+    chosen = split or default_split(data)
+    images = read_known(data, split=chosen, detector=detector)
+    _tell(images, console)
+    images = _not_trained_on(images, model, data=data, asked_for=bool(split), console=console)
+    with progress_bar(console, "evaluating") as report:
+        found = detect_all(detector, images, progress=lambda done: report(done, len(images)))
+    return chosen, images, from_detections(found)
+
+
+def _read(
+    file: Path, data: Path, *, split: str | None, console: Console
+) -> tuple["DetectionData", "Columns"]:
+    """The images, none of which is decoded, and the detections in a file."""
+    from scratchdet.data.coco_ids import read_ids
+    from scratchdet.data.formats import detect_format, read_data
+    from scratchdet.evaluation.detections_file import read_detections
+
+    images = read_data(data, split=split)
+    _tell(images, console)
+    ids = read_ids(data, split=split) if detect_format(data) == "coco" else None
+    return images, read_detections(file, images, ids=ids)
+
+
+def _tell(images: "DetectionData", console: Console) -> None:
+    from scratchdet.train.prepare import shortened
+
     for line in shortened(images.problems):
         say(console, line)
-    recipe = from_toml(
-        read_metadata(find_model(model)).get("recipe", ""), source=f"{model}, recipe", bases={}
-    )
-    if recipe.data.path and Path(recipe.data.path) == data:
-        trained = trained_paths(recipe.data)
-        unseen = [index for index, path in enumerate(images.paths) if path not in trained]
-        seen = len(images) - len(unseen)
-        if seen and unseen and not split:
-            say(console, f"{seen} images are left out: the detector was trained on them")
-            images = images.subset(unseen)
-        elif seen:
-            say(console, f"NOTE: the detector was trained on {seen} of these {len(images)} images")
-    with progress_bar(console, "evaluating") as report:
-        metrics = run.evaluate(
-            detector, images, protocol, progress=lambda done: report(done, len(images))
-        )
-    if json:
-        print(dumps({"split": chosen, **metrics.to_json()}, indent=2))
+
+
+def _not_trained_on(
+    images: "DetectionData", model: Path, *, data: Path, asked_for: bool, console: Console
+) -> "DetectionData":
+    """The images that the detector was not trained on, unless the split was `asked_for`."""
+    from scratchdet.predictors import recipe_of
+    from scratchdet.train.prepare import trained_paths
+
+    recipe = recipe_of(model)
+    if not recipe.data.path or Path(recipe.data.path) != data:
+        return images
+    trained = trained_paths(recipe.data)
+    unseen = [index for index, path in enumerate(images.paths) if path not in trained]
+    seen = len(images) - len(unseen)
+    if seen and unseen and not asked_for:
+        say(console, f"{seen} images are left out: the detector was trained on them")
+        return images.subset(unseen)
+    if seen:
+        say(console, f"NOTE: the detector was trained on {seen} of these {len(images)} images")
+    return images
+
+
+def _submit(
+    form: Literal["voc", "coco"],
+    out: Path,
+    images: "DetectionData",
+    found: "Columns",
+    *,
+    data: Path,
+    split: str | None,
+) -> None:
+    """Writes what the server of `form` takes."""
+    from scratchdet.data.coco_ids import read_ids
+    from scratchdet.evaluation.submission import write_coco_submission, write_voc_submission
+
+    if form == "voc":
+        write_voc_submission(out / "submission", images, found, image_set=split or "test")
     else:
-        show_metrics(console, metrics, what=chosen or "all images")
-    return 0
+        ids = read_ids(data, split=split)
+        write_coco_submission(out / "submission.json", images, found, ids=ids)

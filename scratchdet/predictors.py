@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from scratchdet.recipe import Recipe
+from scratchdet.recipe_toml import from_toml
 from scratchdet.structures import Predictor
 
 
@@ -21,3 +23,17 @@ def load_predictor(path: Path, *, device: str = "auto") -> Predictor:
     from scratchdet.train.device import choose_device
 
     return load_model(path).to(choose_device(device))
+
+
+def recipe_of(path: Path) -> Recipe:
+    """What the detector at `path` was trained by; the default, without data, where it is not known:
+    of a published Caffe model, say."""
+    if path.suffix.lower() == ".onnx":
+        from scratchdet.export.runtime import ExportedDetector
+
+        text = ExportedDetector(path).card.recipe
+    else:
+        from scratchdet.models.saved import find_model, read_metadata
+
+        text = read_metadata(find_model(path)).get("recipe", "")
+    return from_toml(text, source=f"{path}, recipe", bases={})

@@ -22,13 +22,13 @@ FOREGROUND, BACKGROUND = 0.5, 0.1  # IoU, TIDE's t_f and t_b
 
 KINDS = {
     "classification": "at an object of another class",
-    "localisation": "at an object of its class, but not well enough",
-    "both": "at an object of another class, and not well enough",
+    "localisation": "near an object of its class",
+    "both": "near an object of another class",
     "duplicate": "at an object that is found already",
     "background": "where no object is",
-    "missed": "objects that no detection comes near",
+    "missed": "objects with no detection near",
 }
-"""What each error is, of detections but for the last."""
+"""What each error is: at, IoU 0.5 or more; near, less but not under 0.1."""
 CLASSIFICATION, LOCALISATION, BOTH, DUPLICATE, BACKGROUND_ERROR, MISSED = range(6)
 NO_ERROR = -1
 

@@ -82,9 +82,9 @@ class Protocol(NamedTuple):
 
 
 PROTOCOLS = {
-    "voc07": Protocol(voc.judge, eleven_points, "VOC 2007: 11 points of recall, IoU 0.5"),
-    "voc": Protocol(voc.judge, every_hit, "VOC 2010 on: the area under the curve, IoU 0.5"),
-    "coco": Protocol(coco.judge, coco_points, "COCO: 101 points of recall, IoU 0.5 to 0.95"),
+    "voc07": Protocol(voc.judge, eleven_points, "11 points of recall, IoU 0.5"),
+    "voc": Protocol(voc.judge, every_hit, "the area under the curve, IoU 0.5"),
+    "coco": Protocol(coco.judge, coco_points, "101 points of recall, IoU 0.5 to 0.95"),
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -19,21 +20,24 @@ def show_diagnosis(console: Console, diagnosis: Diagnosis, *, what: str) -> None
     """Prints the figures of every class and their means, and the errors."""
     metrics = diagnosis.metrics
     pixels = "" if diagnosis.pixels == "devkit" else ", boxes xmax - xmin wide"
-    console.print(
+    sizes = [f"{name} {_figure(getattr(metrics, f'ap_{name}')) or 'none'}" for name in SIZES]
+    recalls = [_figure(getattr(metrics, f"ar{most}")) or "none" for most in (1, 10, 100)]
+    _print(
+        console,
         f"{what}: {metrics.num_images} images, {metrics.num_objects} objects, "
-        f"{PROTOCOLS[metrics.protocol].average}{pixels}",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
+        f"protocol {metrics.protocol}: {PROTOCOLS[metrics.protocol].average}{pixels}",
     )
-    for table in (class_table(diagnosis), error_table(diagnosis)):
-        console.print(table)
+    console.print(class_table(diagnosis))
+    _print(console, f"AP of objects by size: {', '.join(sizes)}")
+    _print(console, f"recall of the best 1, 10, 100 of an image and class: {', '.join(recalls)}")
+    console.print(error_table(diagnosis))
 
 
 def class_table(diagnosis: Diagnosis) -> Table:
-    """AP of each class with its interval, what the best score threshold gives, and the means."""
+    """AP of each class with its interval, and what the best score threshold gives."""
     metrics, intervals = diagnosis.metrics, diagnosis.intervals
-    table = _table("class", "objects", "AP", "95 %", "best from", "precision", "recall", "F1")
+    table = _table("class", "objects", "AP", "95 %", "score", "P", "R", "F1")
+    table.caption = "score, P, R, F1: from where on F1 is best, precision and recall there"
     for one in diagnosis.classes:
         best = one.best
         table.add_row(
@@ -45,16 +49,10 @@ def class_table(diagnosis: Diagnosis) -> Table:
             *map(_figure, (best.precision, best.recall, best.f1)),
         )
     table.add_section()
-    if metrics.ap is not None and intervals.ap is not None:
+    if metrics.ap is not None and metrics.ap75 is not None and intervals.ap is not None:
         table.add_row("AP50:95", "", f"{metrics.ap:.4f}", _range(intervals.ap))
         table.add_row("AP75", "", f"{metrics.ap75:.4f}")
     table.add_row("AP50", str(metrics.num_objects), f"{metrics.ap50:.4f}", _range(intervals.ap50))
-    table.add_section()
-    for name in SIZES:
-        table.add_row(f"AP, {name}", "", _figure(getattr(metrics, f"ap_{name}")))
-    table.add_section()
-    for most in (1, 10, 100):
-        table.add_row(f"recall, best {most}", "", _figure(getattr(metrics, f"ar{most}")))
     return table
 
 
@@ -71,11 +69,15 @@ def error_table(diagnosis: Diagnosis) -> Table:
 
 def _table(first: str, *numbers: str) -> Table:
     """An empty table, its first column for names and the others for numbers."""
-    table = Table()
+    table = Table(box=SIMPLE, pad_edge=False)
     table.add_column(first)
     for name in numbers:
         table.add_column(name, justify="right")
     return table
+
+
+def _print(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _figure(value: float) -> str:
@@ -83,7 +85,7 @@ def _figure(value: float) -> str:
 
 
 def _range(interval: Interval) -> str:
-    return "" if math.isnan(interval.low) else f"{interval.low:.3f} - {interval.high:.3f}"
+    return "" if math.isnan(interval.low) else f"{interval.low:.3f}-{interval.high:.3f}"
 
 
 def cut(threshold: float) -> str:
