@@ -11,6 +11,7 @@ from scratchdet.data.formats import list_splits, read_data
 from scratchdet.data.images import read_image
 from scratchdet.data.split import split_called
 from scratchdet.data.survey import survey_images, usable_images
+from scratchdet.data.voc_listed import read_listed
 from scratchdet.evaluation.columns import from_detections
 from scratchdet.evaluation.metrics import Metrics, evaluate_detections
 from scratchdet.structures import (
@@ -101,6 +102,20 @@ def read_known(path: Path | str, *, split: str | None, detector: Predictor) -> D
             f"{path}: no object to evaluate on, of the classes {', '.join(classes)}. "
             f"{len(dropped)} were dropped, the first: {dropped[0]}"
         )
+    return _usable(data, path=path, detector=detector)
+
+
+def read_unannotated(path: Path | str, *, split: str, detector: Predictor) -> DetectionData:
+    """All images of a VOC split, annotated or not, without objects: for a submission.
+
+    What challenges test on is published without annotations, and `read_known` leaves it out.
+    """
+    data = read_listed(path, split=split, classes=detector.classes, files=detector.files)
+    return _usable(data, path=path, detector=detector)
+
+
+def _usable(data: DetectionData, *, path: Path | str, detector: Predictor) -> DetectionData:
+    """The images of the detector's kind; DataError if there are images, but none that is."""
     survey = survey_images(
         data, threads=READERS, channels=detector.in_channels, dtype=detector.image_dtype
     )

@@ -9,7 +9,7 @@ import torch
 
 from scratchdet.data.formats import read_data
 from scratchdet.data.voc_write import write_voc
-from scratchdet.evaluation.run import detect_all, evaluate, read_known
+from scratchdet.evaluation.run import detect_all, evaluate, read_known, read_unannotated
 from scratchdet.structures import DataError, Detections
 
 
@@ -73,6 +73,18 @@ def test_undecodable_images_are_left_out_of_an_evaluation_and_listed(tmp_path, s
     assert [*data.ids] == ["000", "002"]
     assert "001.jpg" in str(data.problems[-1])
     assert evaluate(Seer(), root).num_images == 2
+
+
+def test_images_without_annotations_are_read_for_a_submission(tmp_path, scenes):
+    root = write_voc(tmp_path / "voc", {"test": scenes(4)}, classes=("a", "b"))
+    for name in ("000", "002", "003"):
+        (root / f"Annotations/{name}.xml").unlink()
+    (root / "JPEGImages/003.jpg").write_bytes(b"no image")
+    assert [*read_known(root, split="test", detector=Seer()).ids] == ["001"]
+    data = read_unannotated(root, split="test", detector=Seer())
+    assert ([*data.ids], data.num_objects, data.classes) == (["000", "001", "002"], 0, ("a", "b"))
+    assert "003" in str(data.problems[-1])
+    assert [len(found.scores) for found in detect_all(Seer(), data)] == [1, 1, 1]
 
 
 @pytest.mark.parametrize("batch", [1, 4, 9, 50])
