@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Literal
 from rich.console import Console
 from tyro.conf import Positional
 
-from scratchdet.terminal import progress_bar, say
+from scratchdet.terminal import progress_bar, say, shortened
 
 if TYPE_CHECKING:
     from scratchdet.evaluation.columns import Columns
     from scratchdet.structures import DetectionData
+
+
+Submission = Literal["voc", "voc-comp3", "coco"]
 
 
 def evaluate(
@@ -23,7 +26,7 @@ def evaluate(
     pixels: Literal["devkit", "continuous"] = "devkit",
     at_score: float | None = None,
     out: Path | None = None,
-    submission: Literal["voc", "coco"] | None = None,
+    submission: Submission | None = None,
     device: str = "auto",
     json: bool = False,
 ) -> int:
@@ -48,10 +51,13 @@ def evaluate(
         pixels: A box of a VOC file is xmax - xmin + 1 wide, as in the devkit, or xmax - xmin.
         at_score: The confusion counts detections from this score on. Default: where F1 is best.
         out: A folder for evaluation.json, the charts and the submission.
-        submission: Also write what the VOC server, or COCO's, takes.
+        submission: Also write what COCO's server takes, or VOC's: voc-comp3 for a detector trained
+            on that year's VOC images alone, from random weights, voc (comp4) for any other. Images
+            of a VOC split that lack annotations are detected in, too; nothing is measured then.
         device: auto, cpu, cuda.
         json: Print the figures as JSON, for scripts.
     """
+    from scratchdet.data.formats import detect_format
     from scratchdet.evaluation.detections_file import is_detections_file
     from scratchdet.evaluation.diagnosis import diagnose
     from scratchdet.evaluation.run import default_split
@@ -61,11 +67,15 @@ def evaluate(
         raise ValueError("--submission: say where, with --out FOLDER")
     console = Console(stderr=json)
     data = data.resolve()  # as the recipe of a run has it, so that paths can be compared
+    if submission == "coco" and (form := detect_format(data)) != "coco":
+        raise ValueError(f"--submission coco: {data} is {form} data, without COCO's ids of images")
     if is_detections_file(model):
         chosen = split or default_split(data)
         images, found = _read(model, data, split=chosen, console=console)
     else:
-        chosen, images, found = _detect(model, data, split=split, device=device, console=console)
+        chosen, images, found = _detect(
+            model, data, split=split, submission=submission, device=device, console=console
+        )
     diagnosis = diagnose(images, found, protocol=protocol, pixels=pixels, threshold=at_score)
     figures = {"model": str(model), "data": str(data), "split": chosen, **diagnosis.to_json()}
     if json:
@@ -85,16 +95,26 @@ def evaluate(
 
 
 def _detect(
-    model: Path, data: Path, *, split: str, device: str, console: Console
+    model: Path,
+    data: Path,
+    *,
+    split: str,
+    submission: Submission | None,
+    device: str,
+    console: Console,
 ) -> tuple[str | None, "DetectionData", "Columns"]:
     """The split that is evaluated, its images, and what the detector finds in them."""
     from scratchdet.evaluation.columns import from_detections
-    from scratchdet.evaluation.run import default_split, detect_all, read_known
+    from scratchdet.evaluation.run import default_split, detect_all, read_known, read_unannotated
     from scratchdet.predictors import load_predictor
 
     detector = load_predictor(model, device=device)
     chosen = split or default_split(data)
-    images = read_known(data, split=chosen, detector=detector)
+    if chosen and submission in ("voc", "voc-comp3") and _lacks_annotations(data, split=chosen):
+        say(console, "NOTE: images lack annotations: all are detected in, nothing is measured")
+        images = read_unannotated(data, split=chosen, detector=detector)
+    else:
+        images = read_known(data, split=chosen, detector=detector)
     _tell(images, console)
     images = _not_trained_on(images, model, data=data, asked_for=bool(split), console=console)
     with progress_bar(console, "evaluating") as report:
@@ -116,9 +136,15 @@ def _read(
     return images, read_detections(file, images, ids=ids)
 
 
-def _tell(images: "DetectionData", console: Console) -> None:
-    from scratchdet.train.prepare import shortened
+def _lacks_annotations(data: Path, *, split: str) -> bool:
+    """Whether the data are VOC's, and some images of the split have no annotation."""
+    from scratchdet.data.formats import detect_format
+    from scratchdet.data.voc_listed import lacks_annotations
 
+    return detect_format(data) == "voc" and lacks_annotations(data, split=split)
+
+
+def _tell(images: "DetectionData", console: Console) -> None:
     for line in shortened(images.problems):
         say(console, line)
 
@@ -128,7 +154,7 @@ def _not_trained_on(
 ) -> "DetectionData":
     """The images that the detector was not trained on, unless the split was `asked_for`."""
     from scratchdet.predictors import recipe_of
-    from scratchdet.train.prepare import trained_paths
+    from scratchdet.train.splits import trained_paths
 
     recipe = recipe_of(model)
     if not recipe.data.path or Path(recipe.data.path) != data:
@@ -145,7 +171,7 @@ def _not_trained_on(
 
 
 def _submit(
-    form: Literal["voc", "coco"],
+    form: Submission,
     out: Path,
     images: "DetectionData",
     found: "Columns",
@@ -157,8 +183,14 @@ def _submit(
     from scratchdet.data.coco_ids import read_ids
     from scratchdet.evaluation.submission import write_coco_submission, write_voc_submission
 
-    if form == "voc":
-        write_voc_submission(out / "submission", images, found, image_set=split or "test")
-    else:
+    if form == "coco":
         ids = read_ids(data, split=split)
         write_coco_submission(out / "submission.json", images, found, ids=ids)
+    else:
+        write_voc_submission(
+            out / "submission",
+            images,
+            found,
+            competition="comp3" if form == "voc-comp3" else "comp4",
+            image_set=Path(split or "test").name,  # that of a single year is YEAR/SPLIT
+        )

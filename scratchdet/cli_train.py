@@ -173,7 +173,7 @@ def _base_recipe(command: TrainCommand, console: Console) -> Recipe:
         _check_parent(command)
         return load_recipe(command.recipe)
     from scratchdet.train.device import choose_device
-    from scratchdet.train.prepare import read_train
+    from scratchdet.train.splits import read_train
 
     images = len(read_train(differing(command.settings, data={"path": command.data}).data))
     gpu = choose_device(command.settings.run.device).type == "cuda"

@@ -1,6 +1,6 @@
 """What people see while something runs: plain lines, and a bar for work that takes its time."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -14,6 +14,12 @@ def say(console: Console, text: str) -> None:
     """
     printable = text.encode("utf-8", "backslashreplace").decode("utf-8")
     console.print(printable, markup=False, highlight=False, soft_wrap=True)
+
+
+def shortened(problems: Sequence[object], count: int = 10) -> list[str]:
+    """A line for each of the first problems, and one that counts the others."""
+    more = [f"... and {len(problems) - count} more"] if len(problems) > count else []
+    return [*map(str, problems[:count]), *more]
 
 
 @contextmanager

@@ -11,17 +11,15 @@ from typing import NamedTuple
 import numpy as np
 from rich.console import Console
 
-from scratchdet.data.formats import list_splits, read_data
-from scratchdet.data.split import hold_out, split_called
+from scratchdet.data.split import hold_out
 from scratchdet.data.survey import Survey, survey_images, usable_images
 from scratchdet.files import write_text
 from scratchdet.recipe import DataRecipe
 from scratchdet.structures import DataError, DetectionData, Problem
-from scratchdet.terminal import progress_bar
+from scratchdet.terminal import progress_bar, shortened
 from scratchdet.train.kept_survey import Surveyed
 from scratchdet.train.notes import describe_pixels, describe_size, warnings
-
-NO_VALIDATION = "none"
+from scratchdet.train.splits import choose_splits, holds_out, read_split
 
 
 class Prepared(NamedTuple):
@@ -48,63 +46,6 @@ class Prepared(NamedTuple):
     """Of each part that was read, by what it is used for: to go on with the same images."""
 
 
-def choose_splits(recipe: DataRecipe) -> tuple[str | None, str | None]:
-    """The names of the splits to train on and to validate on.
-
-    None for the first: all images, as there are no splits. None for the second: no split is for
-    validation, so images are held out for it, unless the recipe says "none".
-    """
-    available = list_splits(recipe.path)
-    split, val_split = recipe.split or None, recipe.val_split or None
-    if available and split is None:
-        split = split_called(available, "train", but="trainval")
-        split = split or split_called(available, "trainval")
-        if split is None and len(available) == 1:
-            split = available[0]
-        if split is None:
-            raise DataError(
-                f"{recipe.path}: which split is to be trained on? There are "
-                f"{', '.join(available)}: say --split NAME"
-            )
-    # trainval, VOC2007/val and valminusminival2014 have images of val, under names of their own.
-    if val_split is None and "val" not in (split or ""):
-        same_year = (split or "").replace("train", "val")  # train2014: val2014, not minival2014
-        known = same_year.startswith("val") and same_year in available
-        val_split = same_year if known else split_called(available, "val")
-    return split, None if val_split == NO_VALIDATION else val_split
-
-
-def read_train(recipe: DataRecipe) -> DetectionData:
-    """The training images as annotated, none of them decoded yet."""
-    return _read(recipe, choose_splits(recipe)[0])
-
-
-def trained_paths(recipe: DataRecipe) -> set[str]:
-    """The files that a training by this recipe learns from."""
-    split, val_split = choose_splits(recipe)
-    train = _read(recipe, split)
-    if _holds_out(recipe, val_split, images=len(train)):
-        train, _ = hold_out(train, recipe.hold_out)
-    return set(train.paths)
-
-
-def _read(
-    recipe: DataRecipe, split: str | None, *, classes: Sequence[str] | None = None
-) -> DetectionData:
-    return read_data(
-        recipe.path,
-        split=split,
-        on_bad_box=recipe.on_bad_box,
-        classes=classes,
-        files=recipe.files,
-    )
-
-
-def _holds_out(recipe: DataRecipe, val_split: str | None, *, images: int) -> bool:
-    """Whether some of the training images are kept back for validation."""
-    return val_split is None and recipe.val_split != NO_VALIDATION and images > 1
-
-
 def prepare(
     recipe: DataRecipe,
     *,
@@ -120,7 +61,7 @@ def prepare(
     """
     split, val_split = choose_splits(recipe)
     survey = partial(_survey, threads=threads, console=console)
-    annotated = _read(recipe, split)
+    annotated = read_split(recipe, split)
     surveyed = survey(annotated, kept.get("training"), like=None)
     train = usable_images(annotated, surveyed.survey, on_bad_box=recipe.on_bad_box)
     if not train.num_objects:
@@ -131,7 +72,7 @@ def prepare(
     parts, surveys = {"training": train}, {"training": surveyed}
     for use, name in (("validation", val_split), ("test", recipe.test_split)):
         if name:
-            annotated = _read(recipe, name, classes=train.classes)
+            annotated = read_split(recipe, name, classes=train.classes)
             surveys[use] = survey(annotated, kept.get(use), like=surveyed.survey)
             part = usable_images(annotated, surveys[use].survey, on_bad_box=recipe.on_bad_box)
             if len(annotated) and not len(part):
@@ -141,7 +82,7 @@ def prepare(
     problems = [problem for part in parts.values() for problem in part.problems]
     names = {"training": split or "all images", "validation": val_split, "test": recipe.test_split}
     notes = [f"{use} on {names[use]}: {describe_size(part)}" for use, part in parts.items()]
-    if _holds_out(recipe, val_split, images=len(train)):
+    if holds_out(recipe, val_split, images=len(train)):
         train, parts["validation"] = hold_out(train, recipe.hold_out)
         notes.append(
             f"no split is for validation: {len(parts['validation'])} of the training images are "
@@ -203,12 +144,6 @@ def _apart(data: DetectionData, train: DetectionData, *, name: str, use: str) ->
             f"from them would mean nothing. Choose another split for {use}, or --val-split none"
         )
     return data
-
-
-def shortened(problems: Sequence[Problem], count: int = 10) -> list[str]:
-    """A line for each of the first problems, and one that counts the others."""
-    more = [f"... and {len(problems) - count} more"] if len(problems) > count else []
-    return [*map(str, problems[:count]), *more]
 
 
 def write_problems(problems: Sequence[Problem], path: Path) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 from rich.console import Console
 
 from scratchdet.structures import DataError, Problem
-from scratchdet.terminal import say
+from scratchdet.terminal import say, shortened
 from scratchdet.train.distributed import Ranks, gathered
-from scratchdet.train.prepare import shortened, write_problems
+from scratchdet.train.prepare import write_problems
 
 
 class BadImages:

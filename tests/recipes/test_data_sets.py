@@ -8,7 +8,7 @@ import pytest
 from scratchdet.data.coco import read as read_coco
 from scratchdet.data.voc import read as read_voc
 from scratchdet.recipes import RECIPES
-from scratchdet.train.prepare import choose_splits
+from scratchdet.train.splits import choose_splits
 
 ANNOTATION = """<annotation><filename>{id}.jpg</filename><size><width>9</width><height>9</height>
 </size><object><name>a</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>9</xmax><ymax>9</ymax>

@@ -15,7 +15,8 @@ from scratchdet.data.formats import read_data
 from scratchdet.data.voc_write import write_voc
 from scratchdet.recipe import DataRecipe
 from scratchdet.structures import DataError, Problem, Strings
-from scratchdet.train.prepare import choose_splits, fingerprint, prepare, write_problems
+from scratchdet.train.prepare import fingerprint, prepare, write_problems
+from scratchdet.train.splits import choose_splits
 
 
 def prepared(path, **choices):
