@@ -23,13 +23,8 @@ def nms(found: Arrays, *, iou: float) -> Arrays:
 
     Equal to torchvision's `batched_nms`: among equal scores the earlier row is the better one.
     """
-    boxes, areas = found.boxes, _areas(found.boxes)
-
-    def same(best: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        common = _common(boxes[best], boxes[rows])
-        return common > iou * (areas[best, None] + areas[rows] - common)
-
-    return _best(found, _groups(found, same))
+    ious = _ious(found.boxes)
+    return _best(found, _groups(found, lambda best, rows: ious(best, rows) > np.float64(iou)))
 
 
 def vote(found: Arrays, *, iou: float) -> Arrays:
@@ -40,14 +35,9 @@ def vote(found: Arrays, *, iou: float) -> Arrays:
     test/lib/fast_rcnn/test.py): the best box and all that it overlaps by `iou` or more become their
     mean, weighted by score, which has the score of the best. A box votes once.
     """
-    boxes, areas = found.boxes, _areas(found.boxes)
-
-    def same(best: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        common = _common(boxes[best], boxes[rows])
-        return common >= iou * (areas[best, None] + areas[rows] - common)
-
-    groups = list(_groups(found, same))
-    means = [_mean(boxes[group], found.scores[group]) for group in groups]
+    ious = _ious(found.boxes)
+    groups = list(_groups(found, lambda best, rows: ious(best, rows) >= np.float64(iou)))
+    means = [_mean(found.boxes[group], found.scores[group]) for group in groups]
     voted = np.array(means, np.float32).reshape(-1, 4)
     best = np.array([group[0] for group in groups], np.int64)
     return _sorted(Arrays(voted, found.scores[best], found.labels[best]))
@@ -102,6 +92,22 @@ def _groups(found: Arrays, same: Same) -> Iterator[Int[np.ndarray, " rows"]]:
                     free &= ~group
                     yield rows[group]
             rows = rows[free]
+
+
+def _ious(boxes: Float[np.ndarray, "K 4"]) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """Computes the IoU of boxes, by their rows: (m,), (n,) -> (m, n). Without area, it is NaN.
+
+    In float32, and to be compared in float64, as torchvision does: else they differ at the
+    threshold.
+    """
+    areas = _areas(boxes)
+
+    def ious(some: np.ndarray, others: np.ndarray) -> np.ndarray:
+        common = _common(boxes[some], boxes[others])
+        with np.errstate(invalid="ignore"):
+            return common / (areas[some, None] + areas[others] - common)
+
+    return ious
 
 
 def _common(boxes: Float[np.ndarray, "m 4"], others: Float[np.ndarray, "n 4"]) -> np.ndarray:
