@@ -224,6 +224,7 @@ def test_a_coco_result_is_not_read_without_its_annotation_file(tmp_path):
         ("a b 0.5 1 1 2 2", "image a b is not in the data"),
         ("a nan 1 1 2 2", "score or box is not finite"),
         ("a 0.5 1 1 inf 2", "score or box is not finite"),
+        ("a 0.5 -inf 1 2 2", "score or box is not finite"),
         ("a 0.5 5 1 3 2", "the box ends before it begins"),
     ],
 )
