@@ -11,6 +11,7 @@ from scratchdet.recipes.data_sets import (
     VOC0712,
     VOC12,
 )
+from scratchdet.recipes.plus import PLUS_300
 from scratchdet.recipes.shipped import Shipped, derived, said_by
 from scratchdet.recipes.ssd import NO_WARMUP_SAID, SSD_CHAIN
 
@@ -51,6 +52,7 @@ dsod300_voc0712 = derived(
         SSD_CHAIN,
         NO_WARMUP_SAID,
         EVERY,
+        PLUS_300,
     ],
 )
 dsod300_voc07_plus_12 = derived(

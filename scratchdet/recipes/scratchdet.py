@@ -11,6 +11,7 @@ from scratchdet.recipes.data_sets import (
     VOC0712_AFTER_COCO,
     VOC12,
 )
+from scratchdet.recipes.plus import PLUS_512
 from scratchdet.recipes.shipped import OURS, Values, derived, said_by
 from scratchdet.recipes.ssd import BATCH, PAPER, SGD, ssd300_voc0712
 
@@ -100,7 +101,7 @@ scratchdet512_voc0712 = derived(
     scratchdet300_voc0712,
     what="ScratchDet512 on Root-ResNet-34.",
     notes=NOTE_512,
-    values=[SIZE_512],
+    values=[SIZE_512, PLUS_512],
 )
 scratchdet512_voc07_plus_12 = derived(
     scratchdet512_voc0712,
@@ -118,14 +119,14 @@ scratchdet512_coco = derived(
     scratchdet300_coco,
     what="ScratchDet512 on COCO, with smaller priors.",
     notes=f"{NOTE_512} {NO_TEST[COCO_35K.name]}",
-    values=[SIZE_512],
+    values=[SIZE_512, PLUS_512],
 )
 scratchdet512_voc0712_coco = derived(
     scratchdet300_voc0712_coco,
     what="ScratchDet512 fine-tuned on VOC 07+12, from your model of COCO.",
     notes=FINE_TUNING_NOTE.format(coco="scratchdet512_coco"),
     flags="--init runs/COCO",
-    values=[SIZE_512],
+    values=[SIZE_512, PLUS_512],
 )
 
 SCRATCHDET = {

@@ -5,6 +5,7 @@ values of the training are those of that script.
 """
 
 from scratchdet.recipes.data_sets import EVERY, VOC0712
+from scratchdet.recipes.plus import PLUS_300
 from scratchdet.recipes.shipped import OURS, Shipped, derived, said_by
 
 SCRATCHDET = "ScratchDet, CVPR 2019; its release, ssd_pascal.py"
@@ -51,6 +52,7 @@ ssd300_voc0712 = derived(
         SSD_CHAIN,
         NO_WARMUP_SAID,
         EVERY,
+        PLUS_300,
     ],
 )
 
