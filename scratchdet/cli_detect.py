@@ -10,6 +10,7 @@ from rich.console import Console
 
 from scratchdet.cli_arguments import description
 from scratchdet.terminal import progress_bar, say
+from scratchdet.testing import OVERLAP, Asking, Tta
 
 if TYPE_CHECKING:
     from scratchdet.detecting.run import Summary
@@ -32,6 +33,7 @@ class DetectCommand:
       scratchdet detect runs/NAME folder/of/images --out found --min-score 0.5
       scratchdet detect runs/NAME "shots/*/left_*.png" film.mp4 --save jsonl coco csv
       scratchdet detect runs/NAME photos --class-score cat=0.6 dog=0.4 --classes cat dog
+      scratchdet detect runs/NAME aerial.tif --tile 600 --overlap 0.2
       scratchdet detect runs/NAME webcam              # the first camera; Ctrl-C ends it
       scratchdet detect runs/NAME rtsp://user:password@camera.local/stream --no-pictures
 
@@ -62,6 +64,14 @@ class DetectCommand:
     """Images that the network is given at a time."""
     every: int = 1
     """Of videos: 2 for every second frame, and so on."""
+    tta: Tta = "none"
+    """Ask about the mirrored image too (flip), or at the recipe's scales (ms), and merge what is
+    found (docs/multi_scale.md)."""
+    tile: int = 0
+    """Cut images into overlapping tiles of so many pixels, for small objects in large images; 0: do
+    not."""
+    overlap: float = OVERLAP
+    """Of neighbouring tiles, as a share of their side."""
     device: str = "auto"
     """auto, cpu, cuda."""
 
@@ -80,12 +90,14 @@ def detect(arguments: Sequence[str]) -> int:
     from scratchdet.detecting.run import Watching, detect
     from scratchdet.detecting.sources import find_sources, put_together
     from scratchdet.detecting.thresholds import thresholds
-    from scratchdet.predictors import load_predictor
+    from scratchdet.predictors import asked_again, load_predictor
     from scratchdet.train.interrupt import catching_interrupts
 
     console = Console()
     sources = find_sources(command.sources, leave_out=command.out)
+    asking = Asking(command.tta, command.tile, command.overlap)
     detector = load_predictor(command.model, device=command.device)
+    detector = asked_again(detector, command.model, asking)
     least = thresholds(
         detector.classes,
         min_score=command.min_score,

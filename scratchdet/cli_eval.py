@@ -8,6 +8,7 @@ from rich.console import Console
 from tyro.conf import Positional
 
 from scratchdet.terminal import progress_bar, say, shortened
+from scratchdet.testing import OVERLAP, Asking, Tta
 
 if TYPE_CHECKING:
     from scratchdet.evaluation.columns import Columns
@@ -27,6 +28,9 @@ def evaluate(
     at_score: float | None = None,
     out: Path | None = None,
     submission: Submission | None = None,
+    tta: Tta = "none",
+    tile: int = 0,
+    overlap: float = OVERLAP,
     device: str = "auto",
     json: bool = False,
 ) -> int:
@@ -41,6 +45,7 @@ def evaluate(
       scratchdet eval model.onnx path/to/data --out figures
       scratchdet eval found/detections.jsonl path/to/data
       scratchdet eval runs/NAME VOCdevkit --split test --out voc --submission voc
+      scratchdet eval runs/NAME path/to/data --tta ms
 
     Args:
         model: The folder of a run (its best model), a model file, an exported .onnx, or detections:
@@ -54,6 +59,10 @@ def evaluate(
         submission: Also write what COCO's server takes, or VOC's: voc-comp3 for a detector trained
             on that year's VOC images alone, from random weights, voc (comp4) for any other. Images
             of a VOC split that lack annotations are detected in, too; nothing is measured then.
+        tta: Ask about the mirrored image too (flip), or at the recipe's scales (ms), and merge what
+            is found: docs/multi_scale.md.
+        tile: Cut images into overlapping tiles of so many pixels; 0: do not.
+        overlap: Of neighbouring tiles, as a share of their side.
         device: auto, cpu, cuda.
         json: Print the figures as JSON, for scripts.
     """
@@ -69,12 +78,21 @@ def evaluate(
     data = data.resolve()  # as the recipe of a run has it, so that paths can be compared
     if submission == "coco" and (form := detect_format(data)) != "coco":
         raise ValueError(f"--submission coco: {data} is {form} data, without COCO's ids of images")
+    asking = Asking(tta, tile, overlap)
     if is_detections_file(model):
+        if asking != Asking():
+            raise ValueError(f"--tta and --tile ask a detector, and {model} is what one has found")
         chosen = split or default_split(data)
         images, found = _read(model, data, split=chosen, console=console)
     else:
         chosen, images, found = _detect(
-            model, data, split=split, submission=submission, device=device, console=console
+            model,
+            data,
+            split=split,
+            submission=submission,
+            asking=asking,
+            device=device,
+            console=console,
         )
     diagnosis = diagnose(images, found, protocol=protocol, pixels=pixels, threshold=at_score)
     figures = {"model": str(model), "data": str(data), "split": chosen, **diagnosis.to_json()}
@@ -100,15 +118,16 @@ def _detect(
     *,
     split: str,
     submission: Submission | None,
+    asking: Asking,
     device: str,
     console: Console,
 ) -> tuple[str | None, "DetectionData", "Columns"]:
     """The split that is evaluated, its images, and what the detector finds in them."""
     from scratchdet.evaluation.columns import from_detections
     from scratchdet.evaluation.run import default_split, detect_all, read_known, read_unannotated
-    from scratchdet.predictors import load_predictor
+    from scratchdet.predictors import asked_again, load_predictor
 
-    detector = load_predictor(model, device=device)
+    detector = asked_again(load_predictor(model, device=device), model, asking)
     chosen = split or default_split(data)
     if chosen and submission in ("voc", "voc-comp3") and _lacks_annotations(data, split=chosen):
         say(console, "NOTE: images lack annotations: all are detected in, nothing is measured")

@@ -1,10 +1,12 @@
 """A detector from whatever file holds one."""
 
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from scratchdet.recipe import Recipe
 from scratchdet.recipe_toml import from_toml
 from scratchdet.structures import Predictor
+from scratchdet.testing import Asking
 
 
 def load_predictor(path: Path, *, device: str = "auto") -> Predictor:
@@ -37,3 +39,22 @@ def recipe_of(path: Path) -> Recipe:
 
         text = read_metadata(find_model(path)).get("recipe", "")
     return from_toml(text, source=f"{path}, recipe", bases={})
+
+
+def asked_again(predictor: Predictor, path: Path, asking: Asking) -> Predictor:
+    """`predictor`, of the file at `path`, as `asking` says: mirrored, at several scales, in tiles.
+
+    The scales, and how all that is found is merged, are those of the recipe it was trained by.
+    """
+    if asking.tta != "none":
+        from scratchdet.testing.multi_scale import MultiScale
+
+        testing = recipe_of(path).testing
+        if asking.tta == "flip":
+            testing = replace(testing, scales=(1.0,), smallest=(0.0,), largest=(1.0,), flip=True)
+        predictor = MultiScale(predictor, **asdict(testing))
+    if asking.tile:
+        from scratchdet.testing.tiling import Tiled
+
+        predictor = Tiled(predictor, tile=asking.tile, overlap=asking.overlap)
+    return predictor

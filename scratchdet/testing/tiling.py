@@ -8,15 +8,15 @@ import numpy as np
 from scratchdet.ops.merging import joined, nms_between, taken
 from scratchdet.ops.pixels import check_images
 from scratchdet.structures import Arrays, Predictor, as_arrays
+from scratchdet.testing import OVERLAP
 
-OVERLAP = 0.2  # share of a tile; our own
 BATCH = 16  # tiles asked about at a time, as images in an evaluation
 BORDER = 0.02
 """Share of a tile's side: a box that comes nearer to an inner border is taken to be cut off by it,
 as an object's box ends there, give or take what a detector errs, if it goes on outside. Our own."""
 SHARE = 0.5
 """Two boxes from different tiles are of one object if they have more than this share of the smaller
-in common. Our own."""
+in common: as in SAHI (match_metric IOS, match_threshold 0.5)."""
 
 Interval = tuple[int, int]
 
