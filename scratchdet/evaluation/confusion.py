@@ -41,7 +41,7 @@ def confuse(
     what finds only such an object is not counted. ignored: of a crowd it is enough to lie inside.
     """
     order = np.argsort(-detections.scores, kind="stable")
-    order = order[detections.scores[order] >= threshold]
+    order = order[detections.scores[order].astype(np.float64) >= threshold]
     ranked = Columns(*(column[order] for column in detections))
     crowd = data.ignore if ignored == "crowd" else None
     pairs = overlapping(data, ranked, among="image", least=IOU, crowd=crowd)

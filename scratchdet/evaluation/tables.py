@@ -69,7 +69,7 @@ def error_table(diagnosis: Diagnosis) -> Table:
 
 def _table(first: str, *numbers: str) -> Table:
     """An empty table, its first column for names and the others for numbers."""
-    table = Table(box=SIMPLE, pad_edge=False)
+    table = Table(box=SIMPLE, padding=(0, 1, 0, 0))  # two spaces between columns
     table.add_column(first)
     for name in numbers:
         table.add_column(name, justify="right")
