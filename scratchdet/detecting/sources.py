@@ -108,7 +108,7 @@ def _in_folder(folder: Path, leave_out: Path) -> Iterator[ImageFile]:
         raise DataError(f"{folder}: the results would be mixed with the images; give another --out")
     files = _seen(sorted(folder.rglob("*")), folder, leave_out)
     if not files:
-        raise DataError(f"{folder}: no image here, nor a video; looked for {_looked_for()}")
+        raise DataError(f"{folder}: no image or video here; looked for {_looked_for()}")
     yield from (ImageFile(str(file), str(folder)) for file in files)
 
 
@@ -121,7 +121,7 @@ def _matching(pattern: str, leave_out: Path) -> Iterator[ImageFile]:
     folders = [match for match in matches if match.is_dir() and match != leave_out]
     files += [file for one in folders for file in _seen(sorted(one.rglob("*")), root, leave_out)]
     if not files:
-        raise DataError(f"{pattern}: nothing is called so that is {_looked_for()}")
+        raise DataError(f"{pattern}: no image or video is called so; looked for {_looked_for()}")
     yield from (ImageFile(str(file), str(root)) for file in files)
 
 

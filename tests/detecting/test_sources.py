@@ -41,7 +41,7 @@ def test_a_pattern_is_expanded_as_a_shell_does_and_may_go_deep(tmp_path, picture
     assert [image.name for image in sources.images] == ["1/a.png", "2/3/a.png", "2/a.png"]
     sources = found(tmp_path / "2*", here=tmp_path)  # a folder, searched as if it were named
     assert [image.name for image in sources.images] == ["2/3/a.png", "2/a.png", "2/b.png"]
-    with pytest.raises(DataError, match=r"\*\.png: nothing is called so that is \.jpg, "):
+    with pytest.raises(DataError, match=r"\*\.png: no image or video is called so; looked for "):
         found(tmp_path / "*.png", here=tmp_path)
 
 
@@ -73,7 +73,7 @@ def test_the_folder_of_the_images_is_none_for_results(tmp_path, picture):
 def test_nothing_to_find_is_an_error(tmp_path):
     with pytest.raises(DataError, match="no such file or folder"):
         found(tmp_path / "nowhere", here=tmp_path)
-    with pytest.raises(DataError, match=r"no image here, nor a video; looked for \.jpg, "):
+    with pytest.raises(DataError, match=r"no image or video here; looked for \.jpg, "):
         found(tmp_path, here=tmp_path)
 
 

@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, Thread
 import cv2
 import numpy as np
 import pytest
+from rtsp_camera import rtsp_camera
 
 from scratchdet.detecting.video import count_frames, open_video, without_password
 from scratchdet.detecting.video_file import writing_video
@@ -255,6 +256,19 @@ def test_a_stream_is_ended_by_the_user_with_everything_written(
     assert (done.summary.interrupted, done.unreadable) == (False, [])
     assert done.summary.frames == len(done.lines) == 5
     assert len(numbers(tmp_path / "out/live.mp4")) == done.lines[-1]["frame"] + 1
+
+
+def test_a_camera_that_speaks_rtsp_is_looked_at_until_it_hangs_up(tmp_path, look, numbers, frame):
+    with rtsp_camera(frame, frames=40, pause=0.02) as address:
+        done = look([address.replace("://", "://me:secret@")], tmp_path / "out")
+    seen = [line["frame"] for line in done.lines]
+    assert seen == sorted(set(seen))
+    assert seen[-1] == 39
+    assert {line["image"] for line in done.lines} == {address}
+    assert done.unreadable == [f"{address}: the stream ended after 40 frames"]
+    shown = numbers(tmp_path / "out/live.mp4")
+    assert [shown[number] for number in seen] == seen
+    assert len(shown) == 40
 
 
 @pytest.mark.parametrize(
