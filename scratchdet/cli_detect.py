@@ -86,8 +86,8 @@ def detect(arguments: Sequence[str]) -> int:
     )
     class_scores = _checked(command)
 
+    from scratchdet.detecting import run
     from scratchdet.detecting.output import Output
-    from scratchdet.detecting.run import Watching, detect
     from scratchdet.detecting.sources import find_sources, put_together
     from scratchdet.detecting.thresholds import thresholds
     from scratchdet.predictors import asked_again, load_predictor
@@ -110,12 +110,14 @@ def detect(arguments: Sequence[str]) -> int:
         for file, why in left_over.items():
             say(console, f"{file}: {why}")
     with progress_bar(console, "detecting") as report, catching_interrupts() as stop:
-        summary = detect(
+        summary = run.detect(
             detector,
             sources,
             output=Output(folder=command.out, formats=command.save, pictures=command.pictures),
             least=least,
-            watching=Watching(progress=report, unreadable=lambda why: say(console, why), stop=stop),
+            watching=run.Watching(
+                progress=report, unreadable=lambda why: say(console, why), stop=stop
+            ),
             batch=command.batch,
             every=command.every,
         )

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -123,14 +123,17 @@ class _Run:
         views = frame_batches(video, channels=channels, batch=batch, every=every, stop=stop)
         with ExitStack() as stack:
             stack.callback(video.capture.release)
+            stack.enter_context(closing(views))  # first: a thread may still be reading
             add = None
             for result in self._look(views):
                 self.summary.frames += 1
-                if self.output.pictures:
+                if not self.output.pictures:
+                    continue
+                if add is None:  # now its size is known
                     file = writing_video(target, rate=video.rate, size=result.size)
-                    add = add or stack.enter_context(file)
-                    picture = drawn(result.image, result.found, self.detector.classes)
-                    add(picture, result.view.frame or 0)
+                    add = stack.enter_context(file)
+                picture = drawn(result.image, result.found, self.detector.classes)
+                add(picture, result.view.frame or 0)
         self.summary.interrupted |= stop() and not video.live
 
     def _look(self, batches: Iterable[list[View]]) -> Iterator[Result]:
@@ -150,7 +153,7 @@ class _Run:
                 self.watching.progress(done, self.total)
 
     def _written(self, view: View, image: np.ndarray, found: Arrays) -> Result:
-        self.summary.full += len(found.scores) >= KEEP
+        self.summary.full += len(found.scores) == KEEP  # of tiles there may be more, and are
         # The names of frames follow from that of their video, and are too many to be remembered.
         stem = view.name if view.frame is not None else self.names.free(Path(view.name).stem)
         result = Result(view, stem, image, above(found, self.least))

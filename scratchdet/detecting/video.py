@@ -4,7 +4,7 @@ import itertools
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -113,7 +113,7 @@ def _stem(reference: str) -> str:
 
 def frame_batches(
     video: Video, *, channels: int, batch: int, every: int, stop: Stop
-) -> Iterator[list[View]]:
+) -> Generator[list[View], None, None]:
     """The frames, a batch at a time, the next of which is decoded meanwhile.
 
     Of a live video one by one, the newest each time, so that what is seen is never late. every: 2

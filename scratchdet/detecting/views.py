@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
 from scratchdet.data.images import read_image
 from scratchdet.detecting.sources import ImageFile
-from scratchdet.structures import DataError
+from scratchdet.structures import DataError, Predictor
 
 READERS = 4  # threads that decode: OpenCV releases the GIL
 
@@ -29,15 +29,8 @@ class View(NamedTuple):
     """From the beginning of the video."""
 
 
-class Seeing(Protocol):
-    """What a detector takes: a part of `structures.Predictor`."""
-
-    in_channels: int
-    image_dtype: str
-
-
 def image_batches(
-    images: Sequence[ImageFile], detector: Seeing, *, batch: int
+    images: Sequence[ImageFile], detector: Predictor, *, batch: int
 ) -> Iterator[list[View]]:
     """The images, decoded, a batch at a time; the next is decoded while one is worked on."""
     read = partial(_read, channels=detector.in_channels, dtype=detector.image_dtype)

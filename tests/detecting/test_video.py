@@ -271,6 +271,17 @@ def test_a_camera_that_speaks_rtsp_is_looked_at_until_it_hangs_up(tmp_path, look
     assert len(shown) == 40
 
 
+def test_a_film_is_ended_by_the_user_with_what_was_found(tmp_path, film, look, finder, numbers):
+    film(tmp_path / "a.avi", frames=100)
+    film(tmp_path / "b.avi", frames=100)
+    detector = finder()
+    done = look([tmp_path], tmp_path / "out", detector, stop=lambda: len(detector.batches) == 3)
+    assert done.summary.interrupted
+    assert [line["frame"] for line in done.lines] == [0, 1, 2]
+    assert numbers(tmp_path / "out/a.mp4") == [0, 1, 2]
+    assert not (tmp_path / "out/b.mp4").exists()
+
+
 @pytest.mark.parametrize(
     ("source", "why"),
     [
