@@ -3,6 +3,7 @@
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from scratchdet.export.engines import ENGINES
 from scratchdet.recipe import Recipe
 from scratchdet.recipe_toml import from_toml
 from scratchdet.structures import Predictor
@@ -15,7 +16,7 @@ def load_predictor(path: Path, *, device: str = "auto") -> Predictor:
     device: of a model of torch; an exported network runs on the CPU. Nothing that is not needed is
     imported: an exported network is run without torch.
     """
-    if path.suffix.lower() == ".onnx":
+    if path.suffix.lower() in ENGINES:
         from scratchdet.export.runtime import ExportedDetector
 
         if device not in ("auto", "cpu"):
@@ -30,7 +31,7 @@ def load_predictor(path: Path, *, device: str = "auto") -> Predictor:
 def recipe_of(path: Path) -> Recipe:
     """What the detector at `path` was trained by; the default, without data, where it is not known:
     of a published Caffe model, say."""
-    if path.suffix.lower() == ".onnx":
+    if path.suffix.lower() in ENGINES:
         from scratchdet.export.runtime import ExportedDetector
 
         text = ExportedDetector(path).card.recipe

@@ -1,49 +1,24 @@
-"""An exported network at work: onnxruntime and OpenCV, without torch."""
+"""An exported network at work: an engine and OpenCV, without torch."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
-from onnxruntime.capi import onnxruntime_pybind11_state as refusals
 
-from scratchdet.export.card import Card, from_strings
+from scratchdet.export.engines import open_file
 from scratchdet.ops.pixels import check_images, fitted
 from scratchdet.structures import Arrays
-
-REFUSALS = (
-    refusals.Fail,
-    refusals.InvalidGraph,
-    refusals.InvalidProtobuf,
-    refusals.NotImplemented,
-    refusals.RuntimeException,
-)
-"""What onnxruntime raises for a file that it cannot run."""
 
 
 class ExportedDetector:
     """`ExportedDetector(path).predict(images)` finds objects, as `Detector.predict` does.
 
-    threads: that compute; None takes OMP_NUM_THREADS, or all cores that this process may use.
-    Raises FileNotFoundError, or ValueError where the file is not an exported detector.
+    path: an .onnx, or the .xml of OpenVINO. threads, and what is raised: see `engines.open_file`;
+    ValueError also for the raw form.
     """
 
     def __init__(self, path: Path, *, threads: int | None = None) -> None:
-        if not path.is_file():
-            raise FileNotFoundError(f"no model at {path}: there is no such file")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or _threads()
-        options.log_severity_level = 3  # errors; what is wrong with a file is told below
-        try:
-            self.session = onnxruntime.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
-            )
-        except REFUSALS as error:
-            raise ValueError(f"{path} is no ONNX file, or damaged: {error}") from error
-        self.card: Card = from_strings(
-            self.session.get_modelmeta().custom_metadata_map, source=path
-        )
+        self.run, self.card = open_file(path, threads=threads)
         if self.card.form != "end-to-end":
             raise ValueError(
                 f"{path} is the raw form, whose outputs are no detections yet: export the model "
@@ -77,7 +52,7 @@ class ExportedDetector:
             )
         if not images:
             return []
-        outputs = self.session.run(None, {"images": fitted(images, size)})
+        outputs = self.run(fitted(images, size))
         return [
             _in_pixels(*parts, image=image, size=size, min_score=min_score, keep=keep)
             for image, *parts in zip(images, *outputs, strict=True)
@@ -120,11 +95,3 @@ def _in_pixels(
     factors = np.array([image.shape[1] / size[1], image.shape[0] / size[0]] * 2, np.float32)
     limits = np.array([image.shape[1], image.shape[0]] * 2, np.float32)
     return Arrays(np.minimum(boxes[:wanted] * factors, limits), scores[:wanted], labels[:wanted])
-
-
-def _threads() -> int:
-    """OMP_NUM_THREADS where it is a number, else the cores that this process may use."""
-    given = os.environ.get("OMP_NUM_THREADS", "")
-    if given.isdecimal() and int(given):
-        return int(given)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
