@@ -1,16 +1,20 @@
-"""Detectors as they are exported: from images as read to what the priors say, or to detections."""
+"""Detectors as they are exported: from images as read to what the priors say, or to detections.
+
+In two halves, cut where the predictions of each level are still maps. Nothing in the first depends
+on the size of the images; the second makes rows, priors and detections of whatever maps there are.
+"""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
-from torchvision.ops import clip_boxes_to_image, nms
+from torchvision.ops import nms
 
 from scratchdet.models.detector import Detector
-from scratchdet.ops.boxes import denormalise
+from scratchdet.models.head import MultiBoxHead, flatten
 from scratchdet.ops.coding import decode
-from scratchdet.ops.priors import make_priors
+from scratchdet.ops.priors import PriorSpec, make_priors
 
 Suppress = Callable[[Tensor, Tensor, float, float], Tensor]
 """See `suppress`."""
@@ -36,32 +40,47 @@ def _suppressed_shape(boxes: Tensor, scores: Tensor, iou: float, min_score: floa
     return torch.empty_like(scores)
 
 
-class RawOutputs(nn.Module):
-    """Images (B, H, W, C) as read -> logits (B, P, C + 1), offsets (B, P, 4), priors (P, 4).
+class Predictions(nn.Module):
+    """Images (B, H, W, C) as read -> for every level a map of classes, and then one of boxes."""
 
-    The images have the size of the network's input: `size`, or any where it is None.
+    def __init__(self, detector: Detector) -> None:
+        super().__init__()
+        self.detector = copy.deepcopy(detector).cpu().float().eval()
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        net = self.detector
+        assert isinstance(net.head, MultiBoxHead)
+        classes, boxes = net.head.predictions(net.neck(net.backbone(net.normalise(images))))
+        return *classes, *boxes
+
+
+class Rows(nn.Module):
+    """The maps of `Predictions` -> logits (B, P, C + 1), offsets (B, P, 4), priors (P, 4).
+
+    size: int64 (height, width) of the images. priors: those of this size; None computes them.
     """
 
     priors: Tensor | None
 
-    def __init__(self, detector: Detector, *, size: tuple[int, int] | None) -> None:
+    def __init__(
+        self, specs: Sequence[PriorSpec], *, num_classes: int, priors: Tensor | None
+    ) -> None:
         super().__init__()
-        self.detector = copy.deepcopy(detector).cpu().float().eval()
-        self.register_buffer("priors", self.detector.priors_for(size) if size else None)
+        self.specs, self.num_classes = tuple(specs), num_classes
+        self.register_buffer("priors", priors)
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        net = self.detector
-        maps = net.neck(net.backbone(net.normalise(images)))
-        logits, offsets = net.head(maps)
-        if self.priors is not None:
-            return logits, offsets, self.priors
-        height, width = images.shape[1:3]
-        shapes = [(features.shape[2], features.shape[3]) for features in maps]
-        return logits, offsets, make_priors(net.specs, shapes, (height, width))
+    def forward(self, size: Tensor, *maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        classes, boxes = maps[: len(self.specs)], maps[len(self.specs) :]
+        priors = self.priors
+        if priors is None:
+            shapes = [(features.shape[2], features.shape[3]) for features in classes]
+            height, width = size.double().unbind()
+            priors = make_priors(self.specs, shapes, (height, width))
+        return flatten(list(classes), self.num_classes + 1), flatten(list(boxes), 4), priors
 
 
-class EndToEnd(nn.Module):
-    """Images (B, H, W, C) as read -> boxes (B, K, 4), scores (B, K), labels (B, K), count (B).
+class Choice(nn.Module):
+    """Logits, offsets and priors -> boxes (B, K, 4), scores (B, K), labels (B, K), count (B).
 
     Boxes are in pixels of the network's input; rows from `count` on are padding: zeros, and -1 for
     the label. Two further results, for verification, are what there was to choose from: scores
@@ -70,7 +89,6 @@ class EndToEnd(nn.Module):
 
     def __init__(
         self,
-        raw: RawOutputs,
         *,
         min_score: float,
         top_per_class: int,
@@ -79,23 +97,21 @@ class EndToEnd(nn.Module):
         suppress: Suppress = suppress,
     ) -> None:
         super().__init__()
-        self.raw, self.suppress = raw, suppress
-        self.min_score, self.top_per_class = min_score, top_per_class
+        self.suppress, self.min_score, self.top_per_class = suppress, min_score, top_per_class
         self.nms_iou, self.keep = nms_iou, keep
 
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        logits, offsets, priors = self.raw(images)
-        height, width = images.shape[1:3]
+    def forward(
+        self, size: Tensor, logits: Tensor, offsets: Tensor, priors: Tensor
+    ) -> tuple[Tensor, ...]:
         scores = logits.softmax(dim=-1)[..., 1:]
-        boxes = clip_boxes_to_image(
-            denormalise(decode(offsets, priors), (height, width)), (height, width)
-        )
-        return *self.select(scores, boxes), scores, boxes
+        limits = size.flip(0).repeat(2).float()  # width, height, width, height
+        boxes = torch.minimum((decode(offsets, priors) * limits).clamp(min=0), limits)
+        return *self.chosen(scores, boxes), scores, boxes
 
-    def select(self, scores: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def chosen(self, scores: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Boxes, scores, labels, count; of the scores (B, P, C) and boxes (B, P, 4) of priors."""
         _, priors, classes = scores.shape
-        listed = min(self.top_per_class, priors)
+        listed = _least(self.top_per_class, priors)
         best, prior = scores.transpose(1, 2).topk(listed, dim=2)
         inside = (boxes[..., 2:] > boxes[..., :2]).all(dim=-1)
         inside = inside[:, None].expand(-1, classes, -1).gather(2, prior)
@@ -107,12 +123,47 @@ class EndToEnd(nn.Module):
             self.nms_iou,
             self.min_score,
         ).reshape(-1, classes * listed)
-        values, index = kept.topk(min(self.keep, classes * listed), dim=1)
+        values, index = kept.topk(_least(self.keep, classes * listed), dim=1)
         found = values > 0
-        chosen = candidates.flatten(1, 2).gather(1, index[..., None].expand(-1, -1, 4))
+        taken = candidates.flatten(1, 2).gather(1, index[..., None].expand(-1, -1, 4))
         return (
-            torch.where(found[..., None], chosen, 0.0),
+            torch.where(found[..., None], taken, 0.0),
             values,
             torch.where(found, index // listed, -1),
             found.sum(dim=1),
         )
+
+
+class Outputs(nn.Module):
+    """The maps of `Predictions` -> what `Rows` makes of them, and then `Choice`, if any."""
+
+    def __init__(self, rows: Rows, choice: Choice | None) -> None:
+        super().__init__()
+        self.rows, self.choice = rows, choice
+
+    def forward(self, size: Tensor, *maps: Tensor) -> tuple[Tensor, ...]:
+        rows = self.rows(size, *maps)
+        return rows if self.choice is None else self.choice(size, *rows)
+
+
+class Whole(nn.Module):
+    """Images (B, H, W, C) as read, all of one `size` (height, width) -> what `outputs` makes."""
+
+    size: Tensor
+
+    def __init__(
+        self, predictions: Predictions, outputs: Outputs, *, size: tuple[int, int]
+    ) -> None:
+        super().__init__()
+        self.predictions, self.outputs = predictions, outputs
+        self.register_buffer("size", torch.tensor(size))
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        return self.outputs(self.size, *self.predictions(images))
+
+
+def _least(most: int, size: int) -> int:
+    """The smaller of both. size: a symbol in `torch.export`, a tensor while TorchScript traces."""
+    if torch.jit.is_tracing():
+        return min(most, int(size))
+    return torch.sym_min(most, size)  # type: ignore[return-value]

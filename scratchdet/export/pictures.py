@@ -28,13 +28,13 @@ def some_images(
     if there is `data`, and no image in it can be read.
     """
     if data is not None:
-        return _read_some(detector, _paths(detector, data), count=count), str(data)
+        return read_some(detector, _paths(detector, data), count=count), str(data)
     trained = from_toml(recipe, source="the recipe of the model", bases={}).data.path
     if trained and any(layout.recognises(Path(trained)) for layout in LAYOUTS.values()):
         split = default_split(trained)
         found = read_data(trained, split=split, classes=detector.classes, files=detector.files)
         if len(found):
-            chosen = _read_some(detector, found.paths, count=count)
+            chosen = read_some(detector, found.paths, count=count)
             return chosen, f"{trained}, {split or 'all images'}"
     return generated(detector, count=count), "generated pictures (--data PATH takes real ones)"
 
@@ -56,7 +56,7 @@ def _paths(detector: Detector, path: Path) -> Sequence[str]:
     return paths
 
 
-def _read_some(detector: Detector, paths: Sequence[str], *, count: int) -> list[np.ndarray]:
+def read_some(detector: Detector, paths: Sequence[str], *, count: int) -> list[np.ndarray]:
     """The images at `count` of the paths, but for those that cannot be read."""
     images, problem = [], None
     for index in np.unique(np.linspace(0, len(paths) - 1, count).astype(int)):

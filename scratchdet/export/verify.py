@@ -6,7 +6,7 @@ same numbers. To compare final detections alone would be neither strict nor stab
 overlap by 0.45, or a score of 0.01, fall to one side or the other by the last bit.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +24,7 @@ LARGEST_SCORE = 1e-3  # difference of a score that is allowed
 LARGEST_BOX = 0.1  # of a corner, in pixels of the network's input
 LAST_BITS = 1e-6  # of an overlap: engines round differently
 BATCH = 4  # images at a time, after a first batch of one
+OTHER_SIZES = ((0.61, 0.83), (1.37, 1.04))  # height and width, times those of the input
 
 Run = Callable[[np.ndarray], Mapping[str, np.ndarray]]
 """An engine with the network: images (B, H, W, C) -> its outputs by name."""
@@ -47,15 +48,12 @@ def verify(detector: Detector, run: Run, images: Sequence[np.ndarray], *, card: 
     """
     if not images:
         raise ValueError("an exported network is verified on images: there is none")
-    batch = torch.from_numpy(fitted(images, card.input_size))
     score = box = 0.0
     detections = 0
-    for part in (batch[:1], *batch[1:].split(BATCH)):
-        if not len(part):
-            continue
+    for part in _batches(images, card):
         expected_scores, expected_boxes = priors_say(detector, part)
         found = {name: torch.from_numpy(array) for name, array in run(part.numpy()).items()}
-        scores, boxes = _said(found, card)
+        scores, boxes = _said(found, size=(part.shape[1], part.shape[2]))
         score = max(score, _largest(scores - expected_scores))
         box = max(box, _largest(boxes - expected_boxes))
         if not (score < LARGEST_SCORE and box < LARGEST_BOX):
@@ -68,7 +66,23 @@ def verify(detector: Detector, run: Run, images: Sequence[np.ndarray], *, card: 
             for number in range(len(part)):
                 _check_choice({name: array[number] for name, array in found.items()}, card)
             detections += int(found["count"].sum())
-    return Difference(len(batch), detections, score, box)
+    return Difference(len(images), detections, score, box)
+
+
+def _batches(images: Sequence[np.ndarray], card: Card) -> Iterator[Tensor]:
+    """The images (B, H, W, C) as the network is fed, one and then several at a time.
+
+    For a network of dynamic size some of them at other sizes, too, where maps round otherwise.
+    """
+    sizes = [card.input_size]
+    if card.dynamic_size:
+        height, width = card.input_size
+        sizes += [(round(height * tall), round(width * wide)) for tall, wide in OTHER_SIZES]
+    for number, size in enumerate(sizes):
+        batch = torch.from_numpy(fitted(images if number == 0 else images[: BATCH + 1], size))
+        yield batch[:1]
+        if len(batch) > 1:
+            yield from batch[1:].split(BATCH)
 
 
 @torch.no_grad()
@@ -80,11 +94,11 @@ def priors_say(detector: Detector, images: Tensor) -> tuple[Tensor, Tensor]:
     return _scores_and_boxes(raw.logits.cpu(), raw.offsets.cpu(), detector.priors_for(size), size)
 
 
-def _said(found: Mapping[str, Tensor], card: Card) -> tuple[Tensor, Tensor]:
+def _said(found: Mapping[str, Tensor], *, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """As `priors_say`, of the outputs of an exported network."""
-    if card.form == "end-to-end":
+    if "all_scores" in found:
         return found["all_scores"], found["all_boxes"]
-    return _scores_and_boxes(found["logits"], found["offsets"], found["priors"], card.input_size)
+    return _scores_and_boxes(found["logits"], found["offsets"], found["priors"], size)
 
 
 def _scores_and_boxes(

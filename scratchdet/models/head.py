@@ -15,6 +15,8 @@ HEAD_EPS = 0.001  # ConvBNLayer of the ScratchDet and DSOD releases
 # choice; benchmarks/output_gain.py measures it.
 OUTPUT_GAIN = 0.2
 
+Maps = list[Float[Tensor, "B _ _ _"]]
+
 
 class MultiBoxHead(nn.Module):
     """Logits and offsets of every prior, in the order of the priors: level, row, column, prior.
@@ -43,10 +45,15 @@ class MultiBoxHead(nn.Module):
             for inputs, priors in zip(channels, priors_per_location, strict=True)
         )
 
-    def forward(self, maps: list[Float[Tensor, "B _ _ _"]]) -> Raw:
-        return Raw(
-            logits=_flatten(self.classes, maps, self.columns),
-            offsets=_flatten(self.boxes, maps, 4),
+    def forward(self, maps: Maps) -> Raw:
+        classes, boxes = self.predictions(maps)
+        return Raw(logits=flatten(classes, self.columns), offsets=flatten(boxes, 4))
+
+    def predictions(self, maps: Maps) -> tuple[Maps, Maps]:
+        """Classes and boxes of each level, as maps: what the convolutions compute."""
+        return (
+            [predict(features) for predict, features in zip(self.classes, maps, strict=True)],
+            [predict(features) for predict, features in zip(self.boxes, maps, strict=True)],
         )
 
 
@@ -57,11 +64,10 @@ def _predictor(inputs: int, outputs: int, norm: Norm) -> nn.Sequential:
     return nn.Sequential(make_conv(norm, inputs, outputs, 3, padding=1), normalise)
 
 
-def _flatten(
-    predictors: nn.ModuleList, maps: list[Float[Tensor, "B _ _ _"]], columns: int
-) -> Float[Tensor, "B P columns"]:
+def flatten(predictions: Maps, columns: int) -> Float[Tensor, "B P columns"]:
+    """A row for each prior, in their order, of the maps that `predictions` computes."""
     rows = [
-        predictor(features).permute(0, 2, 3, 1).reshape(features.shape[0], -1, columns)
-        for predictor, features in zip(predictors, maps, strict=True)
+        prediction.permute(0, 2, 3, 1).reshape(prediction.shape[0], -1, columns)
+        for prediction in predictions
     ]
     return torch.cat(rows, dim=1)

@@ -4,9 +4,10 @@ from math import gcd
 from typing import Literal, get_args
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from scratchdet.models.padding import at_least
 
 Norm = Literal["none", "batch", "sync_batch", "group", "group_ws"]
 Initial = Literal["xavier", "he", "own"]
@@ -139,16 +140,6 @@ class L2Norm(nn.Module):
         # ReLU may leave one, has a gradient of 1e5 and not of 1e10.
         lengths = torch.sqrt(features.pow(2).sum(1, keepdim=True) + L2_EPS)
         return features / lengths * self.scale[None, :, None, None]
-
-
-def at_least(features: Float[Tensor, "B C h w"], side: int) -> Float[Tensor, "B C H W"]:
-    """The map padded with zeros, below and on the right, to at least side x side.
-
-    Unpadded convolutions shrink the last maps of SSD by two; on inputs smaller than the published
-    300 px nothing would be left of them.
-    """
-    height, width = features.shape[-2:]
-    return F.pad(features, (0, max(0, side - width), 0, max(0, side - height)))
 
 
 def initialise(module: nn.Module, scheme: Initial) -> None:

@@ -49,11 +49,12 @@ class PriorSpec:
 def make_priors(
     specs: Sequence[PriorSpec],
     maps: Sequence[tuple[int, int]],
-    image_size: tuple[int, int],
+    image_size: tuple[int | Tensor, int | Tensor],
 ) -> Float[Tensor, "P 4"]:
     """The priors of all levels as cxcywh in [0, 1]; order: level, row, column, prior.
 
-    maps: (height, width) of each level's feature map. image_size: (height, width) in pixels.
+    maps: (height, width) of each level's feature map. image_size: (height, width) in pixels; single
+    numbers in tensors where it is not known yet, in a network that is exported.
     """
     if len(specs) != len(maps):
         raise ValueError(
@@ -68,7 +69,7 @@ def make_priors(
 
 
 def _level(
-    spec: PriorSpec, rows: int, columns: int, image_size: tuple[int, int]
+    spec: PriorSpec, rows: int, columns: int, image_size: tuple[int | Tensor, int | Tensor]
 ) -> Float[Tensor, "n 4"]:
     height, width = image_size
     # float64 until the end: the sizes are ratios of roots, and they equal the release's to 1e-6.
@@ -78,7 +79,8 @@ def _level(
         * (spec.step or width / columns)
         / width
     )
-    shapes = torch.tensor(spec.shapes(), dtype=torch.float64) / torch.tensor([width, height])
+    sides = torch.stack([torch.as_tensor(width), torch.as_tensor(height)])
+    shapes = torch.tensor(spec.shapes(), dtype=torch.float64) / sides
     grid = torch.stack([xs.expand(rows, columns), ys[:, None].expand(rows, columns)], dim=-1)
     centres = grid[:, :, None].expand(-1, -1, len(spec), -1)
     return torch.cat([centres, shapes.expand(rows, columns, -1, -1)], dim=-1).reshape(-1, 4).float()

@@ -14,13 +14,13 @@ from scratchdet.models.layers import (
     Norm,
     StandardisedConv,
     StridedConv,
-    at_least,
     conv,
     initialise,
     make_conv,
     make_norm,
     pre_activation,
 )
+from scratchdet.models.padding import at_least
 
 NORM_LAYERS = {
     "none": nn.Identity,

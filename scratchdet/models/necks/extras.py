@@ -7,7 +7,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from scratchdet.models.backbones.resnet import PreActivationBlock
-from scratchdet.models.layers import Norm, at_least, conv, pre_activation
+from scratchdet.models.layers import Norm, conv, pre_activation
+from scratchdet.models.padding import at_least
 
 
 class Extra(NamedTuple):

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from scratchdet.models.layers import Norm, make_norm
+from scratchdet.models.padding import as_large_as
 
 REDUCTION = 16  # channels : hidden units of a gate; the release, Gated_module
 
@@ -31,10 +32,7 @@ class Doubling(nn.Module):
     def forward(
         self, coarse: Float[Tensor, "B C h w"], fine: Float[Tensor, "B _ H W"]
     ) -> Float[Tensor, "B _ H W"]:
-        spread = self.spread(coarse)
-        height, width = fine.shape[-2:]
-        missing = (0, width - spread.shape[-1], 0, height - spread.shape[-2])
-        return self.activate(F.pad(spread, missing))
+        return self.activate(as_large_as(self.spread(coarse), fine))
 
 
 class Gate(nn.Module):

@@ -10,8 +10,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from scratchdet.models.backbones.resnet import PreActivationBlock
-from scratchdet.models.layers import Norm, at_least, make_conv, pre_activation
+from scratchdet.models.layers import Norm, make_conv, pre_activation
 from scratchdet.models.necks.extras import Extra
+from scratchdet.models.padding import at_least
 
 
 class PreActivationSSDExtras(nn.Module):

@@ -1,0 +1,54 @@
+"""Maps that are padded, or cut off, to a size.
+
+Both functions are operators of their own where a network is exported: what is exported asks for the
+size of every image that it is given, and does not contain the paddings that the size of one led to.
+"""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+
+def at_least(features: Float[Tensor, "B C h w"], side: int) -> Float[Tensor, "B C H W"]:
+    """The map padded with zeros, below and on the right, to at least side x side.
+
+    Unpadded convolutions shrink the last maps of SSD by two; on inputs smaller than the published
+    300 px nothing would be left of them.
+    """
+    if torch.compiler.is_exporting():
+        return _at_least(features, side)
+    return _padded(features, max(side, features.shape[2]), max(side, features.shape[3]))
+
+
+def as_large_as(
+    features: Float[Tensor, "B C h w"], other: Float[Tensor, "B _ H W"]
+) -> Float[Tensor, "B C H W"]:
+    """The map padded with zeros, below and on the right, or cut off there, to the other's size."""
+    if torch.compiler.is_exporting():
+        return _as_large_as(features, other)
+    return _padded(features, other.shape[2], other.shape[3])
+
+
+def _padded(features: Tensor, height: int, width: int) -> Tensor:
+    return F.pad(features, (0, width - features.shape[3], 0, height - features.shape[2]))
+
+
+@torch.library.custom_op("scratchdet::at_least", mutates_args=())
+def _at_least(features: Tensor, side: int) -> Tensor:
+    return _padded(features, max(side, features.shape[2]), max(side, features.shape[3]))
+
+
+@torch.library.custom_op("scratchdet::as_large_as", mutates_args=())
+def _as_large_as(features: Tensor, other: Tensor) -> Tensor:
+    return _padded(features, other.shape[2], other.shape[3])
+
+
+@_at_least.register_fake
+def _(features: Tensor, side: int) -> Tensor:
+    return _padded(features, max(side, features.shape[2]), max(side, features.shape[3]))
+
+
+@_as_large_as.register_fake
+def _(features: Tensor, other: Tensor) -> Tensor:
+    return _padded(features, other.shape[2], other.shape[3])
