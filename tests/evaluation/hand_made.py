@@ -44,8 +44,11 @@ def columns_of(*rows) -> Columns:
 NOTHING = columns_of()
 
 
+FEW = st.integers(0, 4)
+
+
 @st.composite
-def scenes(draw, *, images=st.integers(0, 4), ignored=0.2):
+def scenes(draw, *, images=FEW, ignored=0.2):
     """A data set of three classes, with detections near its objects and elsewhere.
 
     All scores differ.

@@ -108,6 +108,30 @@ def test_only_coco_has_figures_over_several_ious():
     assert written["ap_small"] is None  # 40 x 40 is no small object
 
 
+@pytest.mark.parametrize("protocol", ["voc07", "voc"])
+def test_voc_has_figures_by_size_as_coco_has_them(protocol):
+    """Objects of other sizes are ignored, and so are wrong detections of other sizes.
+
+    Medium: after a miss of that size comes the hit; the large miss before both is left out.
+    """
+    medium, large = (0, 0, 40, 40), (0, 0, 99, 98)
+    data = data_of([(medium, 0)], [(large, 0)], classes=("cat",))
+    rows = [found((medium, 0.5, 0), (large, 0.9, 0)), found((medium, 0.8, 0))]
+    metrics = evaluate_detections(data, from_detections(rows), protocol=protocol)
+    assert metrics.ap_medium == pytest.approx(0.5)
+    assert metrics.ap_large == 0
+    assert math.isnan(metrics.ap_small)
+
+
+def test_recall_of_the_best_counts_detections_of_each_image_and_class():
+    """Two cats and a dog in one image: the dog and the better cat are the best of theirs."""
+    data = data_of([(HERE, 0), (THERE, 0), (HERE, 1)])
+    rows = [found((HERE, 0.9, 0), (THERE, 0.8, 0), (HERE, 0.7, 1))]
+    metrics = evaluate_detections(data, from_detections(rows), protocol="voc")
+    assert metrics.ar1 == pytest.approx((1 / 2 + 1) / 2)
+    assert metrics.ar10 == metrics.ar100 == 1
+
+
 def test_eleven_points_and_area_differ_where_they_should():
     """One of two cats: precision 1 to recall 0.5 is six of eleven points, half of the area."""
     detections = from_detections([found((HERE, 0.9, 0))])
