@@ -3,8 +3,8 @@
     python benchmarks/intervals.py [--trials 200]
 
 True is the AP50 of 20,000 made-up images; an interval is that of 50, 200 or 500 of them, drawn at
-random. Beside the bias-corrected limits stand the plain percentiles of the same resamples. Costs are
-CPU seconds of 1,000 resamples of 500 images of 20 classes with 200 detections each.
+random. Beside the bias-corrected limits stand the plain percentiles of the same resamples. Costs
+are CPU seconds of 1,000 resamples of 500 images of 20 classes with 200 detections each.
 """
 
 from __future__ import annotations
