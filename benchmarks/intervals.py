@@ -39,7 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=200)
     trials = parser.parse_args().trials
-    data, detections = made_up(POPULATION, 20, 3)
+    data, detections = made_up(POPULATION, 60, 3)
     detections = Columns(*(column[np.argsort(detections.image_index)] for column in detections))
     truth = measure(data, detections, protocol="voc")[0].ap50
     as_measured(
