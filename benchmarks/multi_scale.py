@@ -9,6 +9,7 @@ work on the machine changes it little.
 """
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from time import process_time
 
@@ -21,10 +22,12 @@ from scratchdet.evaluation.run import detect_all, read_known
 from scratchdet.models.saved import find_model, load_model, read_metadata
 from scratchdet.recipe import ScalesRecipe
 from scratchdet.recipe_toml import from_toml
+from scratchdet.recipes import load_recipe
 from scratchdet.structures import Arrays, DetectionData, Predictor, as_arrays
 from scratchdet.testing.multi_scale import MultiScale
 
 RESULTS = Path(__file__).parent / "results"
+PAPER = "scratchdet300_voc0712"  # a recipe with RefineDet's seven scales
 
 
 class Remembered:
@@ -65,7 +68,7 @@ def figures(predictor: Predictor, data: DetectionData, *, asked: Remembered) -> 
 
 
 def rows(scales: ScalesRecipe, asked: Remembered) -> dict[str, Predictor]:
-    """What is compared: each has one part more than the one before."""
+    """What is compared: each has one part more than the one before; the last two are others."""
     one, count = {"scales": (1.0,), "smallest": (0.0,), "largest": (1.0,)}, len(scales.scales)
     every = {"scales": scales.scales, "smallest": (0.0,) * count, "largest": (1.0,) * count}
     sized = {**every, "smallest": scales.smallest, "largest": scales.largest}
@@ -76,7 +79,8 @@ def rows(scales: ScalesRecipe, asked: Remembered) -> dict[str, Predictor]:
         "+ scales": MultiScale(asked, **every, **nms, **iou),
         "+ size ranges": MultiScale(asked, **sized, **nms, **iou),
         "+ voting": MultiScale(asked, **sized, flip=True, merge="vote", **iou),
-        "voting, one scale": MultiScale(asked, **one, flip=True, merge="vote", **iou),
+        "mirrored, voting": MultiScale(asked, **one, flip=True, merge="vote", **iou),
+        "RefineDet's scales": MultiScale(asked, **asdict(load_recipe(PAPER).testing)),
     }
 
 
