@@ -135,15 +135,16 @@ def test_images_with_as_many_detections_as_are_kept_are_counted(tmp_path, look, 
     assert counts == {KEEP - 1: 0, KEEP: 1}
 
 
-def test_pictures_of_the_user_are_not_overwritten(tmp_path, look, picture):
+def test_pictures_of_the_user_are_not_overwritten(tmp_path, look, picture, monkeypatch):
     file, other = picture(tmp_path / "1/a.jpg"), picture(tmp_path / "2/a.png")
     before = other.read_bytes()
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match="2: holds pictures that are no results"):
         look([file], tmp_path / "2")
     assert names(tmp_path / "2") == {"a.png"}
     look([file], tmp_path / "2", pictures=False)
     with pytest.raises(DataError, match=r"a\.png would be overwritten by its result"):
-        look([other], tmp_path / "2")  # among results now
+        look(["2/a.png"], tmp_path / "2")  # among results now
     assert other.read_bytes() == before
 
 

@@ -232,6 +232,14 @@ def test_a_stream_that_breaks_off_ends_with_what_was_found(tmp_path, look, numbe
     assert done.progress[-1][1] is None
 
 
+def test_of_a_stream_too_every_fifth_frame_can_be_looked_at(tmp_path, look, frame):
+    with served(camera(frame, 40, pause=0.01)) as address:
+        done = look([f"{address}/live"], tmp_path / "out", every=5)
+    seen = [line["frame"] for line in done.lines]
+    assert seen
+    assert all(number % 5 == 0 for number in seen)
+
+
 def test_who_looks_slowly_sees_the_newest_frame_of_a_stream(tmp_path, look, finder, numbers, frame):
     detector = finder()
     find = detector.predict
