@@ -40,6 +40,7 @@ def _open_onnx(path: Path, threads: int) -> tuple[Run, Card]:
         )
     except (
         refusals.Fail,
+        refusals.InvalidArgument,
         refusals.InvalidGraph,
         refusals.InvalidProtobuf,
         refusals.NotImplemented,

@@ -54,14 +54,14 @@ def verify(detector: Detector, run: Run, images: Sequence[np.ndarray], *, card: 
         expected_scores, expected_boxes = priors_say(detector, part)
         found = {name: torch.from_numpy(array) for name, array in run(part.numpy()).items()}
         scores, boxes = _said(found, size=(part.shape[1], part.shape[2]))
-        score = max(score, _largest(scores - expected_scores))
-        box = max(box, _largest(boxes - expected_boxes))
-        if not (score < LARGEST_SCORE and box < LARGEST_BOX):
+        of_scores, of_boxes = _largest(scores - expected_scores), _largest(boxes - expected_boxes)
+        if not (of_scores < LARGEST_SCORE and of_boxes < LARGEST_BOX):  # nor is NaN
             raise RuntimeError(
                 f"the exported network is not the same as the model: scores differ by up to "
-                f"{score:.2g} (allowed: {LARGEST_SCORE:g}), boxes by up to {box:.2g} pixels "
-                f"(allowed: {LARGEST_BOX:g}). Nothing was written"
+                f"{of_scores:.2g} (allowed: {LARGEST_SCORE:g}), boxes by up to {of_boxes:.2g} "
+                f"pixels (allowed: {LARGEST_BOX:g}). Nothing was written"
             )
+        score, box = max(score, of_scores), max(box, of_boxes)
         if card.form == "end-to-end":
             for number in range(len(part)):
                 _check_choice({name: array[number] for name, array in found.items()}, card)
