@@ -74,6 +74,8 @@ def evaluate(
 
     if submission and out is None:
         raise ValueError("--submission: say where, with --out FOLDER")
+    if at_score is not None and not 0 <= at_score <= 1:
+        raise ValueError(f"--at-score is {at_score:g}; scores are from 0 to 1")
     console = Console(stderr=json)
     data = data.resolve()  # as the recipe of a run has it, so that paths can be compared
     if submission == "coco" and (form := detect_format(data)) != "coco":

@@ -145,6 +145,7 @@ def test_a_submission_to_coco_has_the_ids_of_the_annotations(work, tmp_path, cap
         (["--submission", "voc"], "--submission: say where, with --out FOLDER"),
         (["--protocol", "coco", "--pixels", "continuous"], "is a choice for voc and voc07"),
         (["--split", "nowhere"], "nowhere"),
+        (["--at-score", "5"], "--at-score is 5; scores are from 0 to 1"),
     ],
 )
 def test_what_does_not_go_together_is_said_in_one_line(work, capsys, flags, said):
