@@ -1,0 +1,99 @@
+"""OpenVINO: two files that find what the detector finds, or words about what is missing."""
+
+import sys
+from importlib.util import find_spec
+
+import numpy as np
+import onnx
+import pytest
+
+from scratchdet.cli import main
+from scratchdet.export import openvino
+from scratchdet.export.int8 import quantise
+from scratchdet.export.onnx import make_card
+from scratchdet.export.openvino import export_openvino, save_openvino
+from scratchdet.export.runtime import ExportedDetector
+from scratchdet.predictors import load_predictor
+from scratchdet.structures import as_arrays
+
+installed = pytest.mark.skipif(find_spec("openvino") is None, reason="OpenVINO is not installed")
+
+
+@pytest.fixture
+def exported_once(exported, monkeypatch):
+    """Exporting takes seconds."""
+    monkeypatch.setattr("scratchdet.export.to_onnx.to_onnx", lambda *_: onnx.load(exported))
+
+
+@installed
+def test_the_two_files_find_what_the_onnx_file_finds(
+    nano, images, exported, exported_once, tmp_path
+):
+    file = tmp_path / "nano.xml"
+    card = make_card(nano, about={"recipe": 'name = "tést"\n\t<&>'})
+    difference = export_openvino(nano, file, card=card, images=images)
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["nano.bin", "nano.xml"]
+    assert difference.images == len(images)
+    predictor = load_predictor(file)
+    assert predictor.card == card
+    for found, expected in zip(
+        predictor.predict(images), ExportedDetector(exported).predict(images), strict=True
+    ):
+        np.testing.assert_allclose(found.scores, expected.scores, atol=1e-5)
+        assert np.median(abs(found.boxes - expected.boxes)) < 1e-3
+    assert predictor.predict([]) == []
+    (alone,) = predictor.predict(images[:1])
+    assert len(as_arrays(alone).scores)
+
+
+@installed
+def test_int8_of_onnxruntime_runs_in_openvino(exported, images, tmp_path):
+    model = onnx.load(exported)
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    size = ExportedDetector(exported).input_size
+    save_openvino(quantise(model, images, size=size), tmp_path / "small.xml", metadata=metadata)
+    save_openvino(model, tmp_path / "large.xml", metadata=metadata)
+    sizes = [(tmp_path / f"{name}.bin").stat().st_size for name in ("small", "large")]
+    assert sizes[0] < 0.3 * sizes[1]
+    assert len(ExportedDetector(tmp_path / "small.xml").predict(images)) == len(images)
+
+
+@installed
+def test_another_network_is_not_kept(make, images, exported_once, tmp_path):
+    other = make.nano(seed=1)
+    with pytest.raises(RuntimeError, match="Nothing was written"):
+        export_openvino(other, tmp_path / "nano.xml", card=make_card(other), images=images)
+    assert not list(tmp_path.iterdir())
+
+
+@installed
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({}, "no model at"),
+        ({"nano.xml": b"<net/>"}, "without its weights: there is no nano.bin"),
+        ({"nano.xml": b"<net/>", "nano.bin": b""}, "no OpenVINO model, or damaged"),
+        ({"nano.xml": b"\xff", "nano.bin": b""}, "no OpenVINO model, or damaged"),
+    ],
+)
+def test_files_that_are_no_such_network_are_told_in_words(files, message, tmp_path, capsys):
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    assert main(["detect", str(tmp_path / "nano.xml"), str(tmp_path)]) == 2
+    assert message in capsys.readouterr().err
+
+
+@installed
+def test_a_network_of_others_is_told_from_ours(exported, tmp_path):
+    save_openvino(onnx.load(exported), tmp_path / "other.xml", metadata={"format": "theirs"})
+    with pytest.raises(ValueError, match="was not exported by this version"):
+        ExportedDetector(tmp_path / "other.xml")
+
+
+def test_without_openvino_its_extra_is_named(tmp_path, monkeypatch, capsys):
+    for name in ("nano.xml", "nano.bin"):
+        (tmp_path / name).write_bytes(b"")
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    assert main(["detect", str(tmp_path / "nano.xml"), str(tmp_path)]) == 2
+    assert openvino.MISSING in capsys.readouterr().err
