@@ -1,6 +1,6 @@
 """What INT8 costs in average precision, and what it saves on the disk, for a trained model.
 
-    python benchmarks/quantisation.py runs/NAME path/to/data --out benchmarks/results/NAME_int8.json
+    python benchmarks/quantisation.py runs/NAME path/to/data --out benchmarks/results/int8_NAME.json
 
 Calibrated and measured as `scratchdet export --int8` does it, in each engine.
 """

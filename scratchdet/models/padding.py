@@ -30,7 +30,8 @@ def as_large_as(
     return _padded(features, other.shape[2], other.shape[3])
 
 
-def _padded(features: Tensor, height: int, width: int) -> Tensor:
+def _padded(features: Tensor, height: int | Tensor, width: int | Tensor) -> Tensor:
+    # Sizes are tensors while TorchScript traces.
     return F.pad(features, (0, width - features.shape[3], 0, height - features.shape[2]))
 
 

@@ -1,8 +1,11 @@
 """OpenVINO: two files that find what the detector finds, or words about what is missing."""
 
+import re
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 
+import cv2
 import numpy as np
 import onnx
 import pytest
@@ -77,11 +80,11 @@ def test_another_network_is_not_kept(make, images, exported_once, tmp_path):
         ({"nano.xml": b"\xff", "nano.bin": b""}, "no OpenVINO model, or damaged"),
     ],
 )
-def test_files_that_are_no_such_network_are_told_in_words(files, message, tmp_path, capsys):
+def test_files_that_are_no_such_network_are_told_in_words(files, message, tmp_path):
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
-    assert main(["detect", str(tmp_path / "nano.xml"), str(tmp_path)]) == 2
-    assert message in capsys.readouterr().err
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        load_predictor(tmp_path / "nano.xml")
 
 
 @installed
@@ -94,6 +97,28 @@ def test_a_network_of_others_is_told_from_ours(exported, tmp_path):
 def test_without_openvino_its_extra_is_named(tmp_path, monkeypatch, capsys):
     for name in ("nano.xml", "nano.bin"):
         (tmp_path / name).write_bytes(b"")
+    cv2.imwrite(str(tmp_path / "photo.png"), np.zeros((8, 8, 3), np.uint8))
     monkeypatch.setitem(sys.modules, "openvino", None)
-    assert main(["detect", str(tmp_path / "nano.xml"), str(tmp_path)]) == 2
+    assert main(["detect", str(tmp_path / "nano.xml"), str(tmp_path / "photo.png")]) == 2
     assert openvino.MISSING in capsys.readouterr().err
+
+
+@installed
+def test_the_example_of_the_docs_finds_what_the_detector_finds(
+    exported, nano, images, tmp_path, monkeypatch, capsys
+):
+    deploy = Path(__file__).resolve().parents[2] / "docs/deploy.md"
+    examples = re.findall(r"```python\n(.*?)```", deploy.read_text(encoding="utf-8"), re.DOTALL)
+    (example,) = (one for one in examples if "detector.xml" in one)
+    model = onnx.load(exported)
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    save_openvino(model, tmp_path / "detector.xml", metadata=metadata)
+    cv2.imwrite(str(tmp_path / "photo.jpg"), images[2])
+    monkeypatch.chdir(tmp_path)
+    image = cv2.cvtColor(cv2.imread("photo.jpg"), cv2.COLOR_BGR2RGB)
+
+    exec(compile(example, str(deploy), "exec"), {})
+
+    names = re.findall("left|right", capsys.readouterr().out)
+    (expected,) = nano.predict([image])
+    assert names == [nano.classes[label] for label in expected.labels]
