@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from hand_made import CAT, DOG, FAR, HALF, NOTHING, TEN, THIRD, columns_of, data_of, scenes
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scratchdet.evaluation.confusion import confuse
@@ -71,6 +71,7 @@ def test_a_crowd_need_not_be_covered_but_a_difficult_object_must():
     assert counts_of(data, row, ignored="difficult")[2] == [1, 0, 0]
 
 
+@settings(deadline=None)
 @given(scenes(), st.floats(0, 1), st.sampled_from(["difficult", "crowd"]))
 def test_rows_sum_to_the_objects_and_columns_to_what_is_found(scene, threshold, ignored):
     data, detections = scene
@@ -85,6 +86,7 @@ def test_rows_sum_to_the_objects_and_columns_to_what_is_found(scene, threshold, 
 
 
 @pytest.mark.parametrize("ignored", ["difficult", "crowd"])
+@settings(deadline=None)
 @given(scene=scenes(), random=st.randoms(use_true_random=False))
 def test_the_order_of_detections_does_not_matter(ignored, scene, random):
     data, detections = scene

@@ -4,7 +4,7 @@ import math
 
 import pytest
 from hand_made import CAT, DOG, ELSEWHERE, FAR, HALF, TEN, THIRD, columns_of, data_of, scenes
-from hypothesis import given
+from hypothesis import given, settings
 
 from scratchdet.evaluation.errors import KINDS, break_down, classify
 from scratchdet.evaluation.metrics import PROTOCOLS, measure
@@ -180,6 +180,7 @@ def kind_by_tide(box, label: int, objects) -> str:
 
 
 @pytest.mark.parametrize("protocol", ["voc", "coco"])
+@settings(deadline=None)
 @given(scene=scenes())
 def test_any_small_case_has_the_kinds_of_a_slow_transcription(protocol, scene):
     data, detections = scene
@@ -202,6 +203,7 @@ def test_any_small_case_has_the_kinds_of_a_slow_transcription(protocol, scene):
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
+@settings(deadline=None)
 @given(scene=scenes())
 def test_every_false_positive_is_one_error_and_no_cure_costs(protocol, scene):
     data, detections = scene

@@ -40,7 +40,7 @@ def copies(data: DetectionData, detections: Columns, times: np.ndarray):
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-@settings(max_examples=40)
+@settings(deadline=None, max_examples=40)
 @given(scene=scenes(images=st.integers(1, 4)), seed=st.integers(0, 999))
 def test_a_resample_has_the_ap_of_images_that_are_there_as_often(protocol, scene, seed):
     data, detections = scene
@@ -126,7 +126,7 @@ def test_resamples_that_are_all_higher_move_the_limits_down():
     assert interval(np.array([0.5, math.nan])) is NO_INTERVAL
 
 
-@settings(max_examples=30)
+@settings(deadline=None, max_examples=30)
 @given(scene=scenes(images=st.integers(1, 4)))
 def test_limits_are_in_order_and_within_zero_and_one(scene):
     found = intervals_of(*scene, protocol="voc07", resamples=50)
