@@ -32,7 +32,8 @@ def as_large_as(
 
 def _padded(features: Tensor, height: int | Tensor, width: int | Tensor) -> Tensor:
     # Sizes are tensors while TorchScript traces.
-    return F.pad(features, (0, width - features.shape[3], 0, height - features.shape[2]))
+    missing = (0, width - features.shape[3], 0, height - features.shape[2])
+    return F.pad(features, missing)  # type: ignore[arg-type]
 
 
 @torch.library.custom_op("scratchdet::at_least", mutates_args=())
