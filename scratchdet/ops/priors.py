@@ -8,10 +8,13 @@ boxes that reach outside the image are kept as they are.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
+from typing import cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+Whole = int | torch.SymInt
 
 CENTRE = 0.5  # of a cell; SSD Caffe release, prior_box_param.offset
 
@@ -48,13 +51,13 @@ class PriorSpec:
 
 def make_priors(
     specs: Sequence[PriorSpec],
-    maps: Sequence[tuple[int, int]],
+    maps: Sequence[tuple[Whole, Whole]],
     image_size: tuple[int | Tensor, int | Tensor],
 ) -> Float[Tensor, "P 4"]:
     """The priors of all levels as cxcywh in [0, 1]; order: level, row, column, prior.
 
-    maps: (height, width) of each level's feature map. image_size: (height, width) in pixels; single
-    numbers in tensors where it is not known yet, in a network that is exported.
+    maps: (height, width) of each level's feature map. image_size: (height, width) in pixels. Where
+    neither is known yet, in a network that is exported, they are symbols, and tensors of a number.
     """
     if len(specs) != len(maps):
         raise ValueError(
@@ -69,21 +72,22 @@ def make_priors(
 
 
 def _level(
-    spec: PriorSpec, rows: int, columns: int, image_size: tuple[int | Tensor, int | Tensor]
+    spec: PriorSpec, rows: Whole, columns: Whole, image_size: tuple[int | Tensor, int | Tensor]
 ) -> Float[Tensor, "n 4"]:
     height, width = image_size
     # float64 until the end: the sizes are ratios of roots, and they equal the release's to 1e-6.
-    ys = (torch.arange(rows, dtype=torch.float64) + CENTRE) * (spec.step or height / rows) / height
-    xs = (
-        (torch.arange(columns, dtype=torch.float64) + CENTRE)
-        * (spec.step or width / columns)
-        / width
-    )
+    ys, xs = _centres(rows, height, spec.step), _centres(columns, width, spec.step)
     sides = torch.stack([torch.as_tensor(width), torch.as_tensor(height)])
     shapes = torch.tensor(spec.shapes(), dtype=torch.float64) / sides
     grid = torch.stack([xs.expand(rows, columns), ys[:, None].expand(rows, columns)], dim=-1)
     centres = grid[:, :, None].expand(-1, -1, len(spec), -1)
     return torch.cat([centres, shapes.expand(rows, columns, -1, -1)], dim=-1).reshape(-1, 4).float()
+
+
+def _centres(cells: Whole, side: int | Tensor, step: float | None) -> Float[Tensor, " n"]:
+    """Of all cells along one side of the image, as fractions of it."""
+    places = torch.arange(cells, dtype=torch.float64) + CENTRE
+    return cast(Tensor, places * (step or side / cells) / side)
 
 
 def ssd_specs(
