@@ -1,6 +1,7 @@
 """`scratchdet export`: a trained detector as a file that other engines run."""
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from scratchdet.models.detector import Detector
 
 Format = Literal["onnx", "openvino", "torchscript"]
+NEEDED = ("onnx", "onnxscript", "onnxruntime")  # by every format
 SUFFIXES: dict[Format, str] = {"onnx": ".onnx", "openvino": ".xml", "torchscript": ".pt"}
 
 
@@ -67,6 +69,8 @@ def export(
         raise ValueError(f"--min-score is {min_score:g}; it is from 0 to below 1")
     if not 0 <= max_drop <= 1:
         raise ValueError(f"--max-drop is {max_drop:g}; it is a difference of AP, from 0 to 1")
+    if missing := [name for name in NEEDED if find_spec(name) is None]:
+        raise ImportError(f"{', '.join(missing)} not installed: pip install scratchdet[onnx]")
     console = Console()
     file = find_model(model)
     suffix = SUFFIXES[format]

@@ -28,7 +28,10 @@ def open_file(path: Path, *, threads: int | None = None) -> tuple[Run, Card]:
 
 
 def _open_onnx(path: Path, threads: int) -> tuple[Run, Card]:
-    import onnxruntime
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ImportError("ONNX files are run by onnxruntime: pip install onnxruntime") from error
     from onnxruntime.capi import onnxruntime_pybind11_state as refusals
 
     options = onnxruntime.SessionOptions()

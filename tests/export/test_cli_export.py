@@ -1,5 +1,9 @@
 """`scratchdet export` from the command line: what it says, and when it writes nothing."""
 
+import sys
+
+import cv2
+import numpy as np
 import onnx
 import pytest
 
@@ -47,3 +51,14 @@ def test_wrong_use_is_answered_in_one_line(
     assert main(["export", "m.safetensors", *arguments]) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert said in line
+
+
+def test_what_is_not_installed_is_named(tmp_path, monkeypatch, capsys, exported, nano):
+    save_model(nano, tmp_path / "m.safetensors")
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    assert main(["export", str(tmp_path / "m.safetensors")]) == 2
+    assert "onnxscript not installed: pip install scratchdet[onnx]" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    cv2.imwrite(str(tmp_path / "p.png"), np.zeros((9, 9, 3), np.uint8))
+    assert main(["detect", str(exported), str(tmp_path / "p.png")]) == 2
+    assert "pip install onnxruntime" in capsys.readouterr().err
