@@ -83,8 +83,14 @@ def compiled(model: Any, *, threads: int | None = None) -> Any:
 
 
 def _converted(model: onnx.ModelProto) -> Any:
-    # Not `convert_model`, which reports to its makers that it was used.
-    return _library().Core().read_model(io.BytesIO(model.SerializeToString()))
+    library = _library()
+    try:  # Not `convert_model`, which reports to its makers that it was used.
+        return library.Core().read_model(io.BytesIO(model.SerializeToString()))
+    except RuntimeError as error:  # it has no pooling of maps that are smaller than the window
+        raise RuntimeError(
+            "OpenVINO cannot run this network at this input size; take a larger one, or ONNX. "
+            f"Nothing was written. It says: {error}"
+        ) from error
 
 
 def _library() -> Any:

@@ -9,13 +9,16 @@ import cv2
 import numpy as np
 import onnx
 import pytest
+import torch
 
 from scratchdet.cli import main
 from scratchdet.export import openvino
-from scratchdet.export.int8 import quantise
+from scratchdet.export.int8 import SAVERS, quantise
 from scratchdet.export.onnx import make_card
 from scratchdet.export.openvino import export_openvino, save_openvino
 from scratchdet.export.runtime import ExportedDetector
+from scratchdet.export.to_onnx import to_onnx
+from scratchdet.models.zoo import MODELS, create_model
 from scratchdet.predictors import load_predictor
 from scratchdet.structures import as_arrays
 
@@ -88,6 +91,17 @@ def test_files_that_are_no_such_network_are_told_in_words(files, message, tmp_pa
 
 
 @installed
+def test_what_openvino_cannot_run_is_told_in_words(tmp_path):
+    node = onnx.helper.make_node("NotOfOnnx", ["images"], ["boxes"])
+    value = onnx.helper.make_tensor_value_info("images", onnx.TensorProto.FLOAT, [1])
+    result = onnx.helper.make_tensor_value_info("boxes", onnx.TensorProto.FLOAT, [1])
+    model = onnx.helper.make_model(onnx.helper.make_graph([node], "g", [value], [result]))
+    with pytest.raises(RuntimeError, match="OpenVINO cannot run this network"):
+        save_openvino(model, tmp_path / "other.xml", metadata={})
+    assert not list(tmp_path.iterdir())
+
+
+@installed
 def test_a_network_of_others_is_told_from_ours(exported, tmp_path):
     save_openvino(onnx.load(exported), tmp_path / "other.xml", metadata={"format": "theirs"})
     with pytest.raises(ValueError, match="was not exported by this version"):
@@ -122,3 +136,18 @@ def test_the_example_of_the_docs_finds_what_the_detector_finds(
     names = re.findall("left|right", capsys.readouterr().out)
     (expected,) = nano.predict([image])
     assert names == [nano.classes[label] for label in expected.labels]
+
+
+@installed
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_is_the_same_in_openvino_and_runs_in_int8(name, images, tmp_path):
+    torch.manual_seed(0)
+    detector = create_model(name, num_classes=3, input_size=160).eval()
+    card = make_card(detector)
+    difference = export_openvino(detector, tmp_path / "m.xml", card=card, images=images)
+    assert difference.detections > 0
+    small = quantise(to_onnx(detector, card), images, size=card.input_size)
+    for suffix, save in SAVERS.items():
+        save(small, tmp_path / f"small{suffix}", metadata=card.to_strings())
+        assert len(ExportedDetector(tmp_path / f"small{suffix}").predict(images[:1])[0].scores)

@@ -12,6 +12,7 @@ from scratchdet.export import graph, torchscript
 from scratchdet.export.card import from_strings
 from scratchdet.export.onnx import make_card
 from scratchdet.export.torchscript import ENTRY, export_torchscript
+from scratchdet.models.zoo import MODELS, create_model
 from scratchdet.ops.pixels import fitted
 from scratchdet.structures import as_arrays
 
@@ -93,3 +94,13 @@ def test_any_size_is_refused_in_words(nano, images, tmp_path):
     card = make_card(nano, dynamic_size=True)
     with pytest.raises(ValueError, match="leave --dynamic-size out"):
         export_torchscript(nano, tmp_path / "nano.pt", card=card, images=images)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_is_the_same_in_torchscript(name, images, tmp_path):
+    torch.manual_seed(0)
+    detector = create_model(name, num_classes=3, input_size=100).eval()
+    card = make_card(detector)
+    found = export_torchscript(detector, tmp_path / "m.pt", card=card, images=images)
+    assert found.detections > 0
