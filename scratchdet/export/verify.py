@@ -54,6 +54,12 @@ def verify(detector: Detector, run: Run, images: Sequence[np.ndarray], *, card: 
         expected_scores, expected_boxes = priors_say(detector, part)
         found = {name: torch.from_numpy(array) for name, array in run(part.numpy()).items()}
         scores, boxes = _said(found, size=(part.shape[1], part.shape[2]))
+        if scores.shape != expected_scores.shape:
+            raise RuntimeError(
+                f"the exported network has {scores.shape[1]} priors and the model "
+                f"{expected_scores.shape[1]} for images of {part.shape[1]} x {part.shape[2]}: "
+                "it cannot be exported with --dynamic-size. Nothing was written"
+            )
         of_scores, of_boxes = _largest(scores - expected_scores), _largest(boxes - expected_boxes)
         if not (of_scores < LARGEST_SCORE and of_boxes < LARGEST_BOX):  # nor is NaN
             raise RuntimeError(
