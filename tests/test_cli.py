@@ -172,7 +172,10 @@ for arguments in [["--help"], ["recipes"], *([command, "--help"] for command in 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["fly"], "no command is called 'fly'; there are demo, train, eval, detect, export, pack, downl"),
+        (
+            ["fly"],
+            "no command is called 'fly'; there are demo, train, eval, detect, export, pack, downl",
+        ),
         (["train"], "give the data set to train on, or --resume runs/NAME"),
         (["train", "nowhere"], "nowhere: no such file or folder"),
         (["train", "nowhere", "--recipe", "nano"], "no such file or folder"),
