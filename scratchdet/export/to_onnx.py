@@ -179,6 +179,26 @@ def _as_large_as(features: Any, other: Any) -> Any:
     return _padded(features, op.Sub(op.Shape(other, start=2, end=4), size))
 
 
+def _to_multiples(images: Any, multiple: int) -> Any:
+    """`padding.to_multiples`."""
+    size = op.Shape(images, start=2, end=4)
+    steps = op.Constant(value_ints=[multiple, multiple])
+    return _padded(images, op.Sub(op.Mul(_steps(size, multiple), steps), size))
+
+
+def _reduced_from(features: Any, images: Any, reduction: int) -> Any:
+    """`padding.reduced_from`."""
+    wanted = _steps(op.Shape(images, start=2, end=4), reduction)
+    return _padded(features, op.Sub(wanted, op.Shape(features, start=2, end=4)))
+
+
+def _steps(size: Any, step: int) -> Any:
+    """How many steps are begun on each side."""
+    less = op.Sub(size, op.Constant(value_ints=[1, 1]))
+    whole = op.Div(less, op.Constant(value_ints=[step, step]))
+    return op.Add(whole, op.Constant(value_ints=[1, 1]))
+
+
 def _padded(features: Any, missing: Any) -> Any:
     """The map with so many more rows and columns; where they are negative, ONNX cuts off."""
     before = op.Constant(value_ints=[0, 0, 0, 0, 0, 0])  # all dimensions, then the first two again
@@ -189,6 +209,8 @@ TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.ops.scratchdet.suppress.default: _suppress,
     torch.ops.scratchdet.at_least.default: _at_least,
     torch.ops.scratchdet.as_large_as.default: _as_large_as,
+    torch.ops.scratchdet.to_multiples.default: _to_multiples,
+    torch.ops.scratchdet.reduced_from.default: _reduced_from,
 }
 
 

@@ -1,6 +1,6 @@
 """Maps that are padded, or cut off, to a size.
 
-Both functions are operators of their own where a network is exported: what is exported asks for the
+All functions are operators of their own where a network is exported: what is exported asks for the
 size of every image that it is given, and does not contain the paddings that the size of one led to.
 """
 
@@ -30,6 +30,27 @@ def as_large_as(
     return _padded(features, other.shape[2], other.shape[3])
 
 
+def to_multiples(images: Float[Tensor, "B C h w"], multiple: int) -> Float[Tensor, "B C H W"]:
+    """The images padded with zeros, below and on the right, to multiples of so many pixels."""
+    if torch.compiler.is_exporting():
+        return _to_multiples(images, multiple)
+    return _padded(images, _ceil(images.shape[2], multiple), _ceil(images.shape[3], multiple))
+
+
+def reduced_from(
+    features: Float[Tensor, "B C h w"], images: Float[Tensor, "B _ H W"], reduction: int
+) -> Float[Tensor, "B C _ _"]:
+    """The part of the map that is of the images: one location for each `reduction` pixels begun."""
+    if torch.compiler.is_exporting():
+        return _reduced_from(features, images, reduction)
+    height, width = (_ceil(side, reduction) // reduction for side in images.shape[2:])
+    return _padded(features, height, width)
+
+
+def _ceil(side: int, multiple: int) -> int:
+    return -(-side // multiple) * multiple
+
+
 def _padded(features: Tensor, height: int | Tensor, width: int | Tensor) -> Tensor:
     # Sizes are tensors while TorchScript traces.
     missing = (0, width - features.shape[3], 0, height - features.shape[2])
@@ -44,6 +65,28 @@ def _at_least(features: Tensor, side: int) -> Tensor:
 @torch.library.custom_op("scratchdet::as_large_as", mutates_args=())
 def _as_large_as(features: Tensor, other: Tensor) -> Tensor:
     return _padded(features, other.shape[2], other.shape[3])
+
+
+@torch.library.custom_op("scratchdet::to_multiples", mutates_args=())
+def _to_multiples(images: Tensor, multiple: int) -> Tensor:
+    return _padded(images, _ceil(images.shape[2], multiple), _ceil(images.shape[3], multiple))
+
+
+@torch.library.custom_op("scratchdet::reduced_from", mutates_args=())
+def _reduced_from(features: Tensor, images: Tensor, reduction: int) -> Tensor:
+    height, width = (_ceil(side, reduction) // reduction for side in images.shape[2:])
+    return _padded(features, height, width)
+
+
+@_to_multiples.register_fake
+def _(images: Tensor, multiple: int) -> Tensor:
+    return _padded(images, _ceil(images.shape[2], multiple), _ceil(images.shape[3], multiple))
+
+
+@_reduced_from.register_fake
+def _(features: Tensor, images: Tensor, reduction: int) -> Tensor:
+    height, width = (_ceil(side, reduction) // reduction for side in images.shape[2:])
+    return _padded(features, height, width)
 
 
 @_at_least.register_fake

@@ -6,11 +6,11 @@ from functools import cache
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from scratchdet.models.layers import make_norm
+from scratchdet.models.padding import reduced_from, to_multiples
 
 TimmNorm = Literal["batch", "sync_batch", "group"]
 
@@ -48,11 +48,10 @@ class TimmBackbone(nn.Module):
             _replace_norms(name, self.network)
 
     def forward(self, images: Float[Tensor, "B C H W"]) -> list[Float[Tensor, "B _ _ _"]]:
-        height, width = images.shape[-2:]
-        whole = F.pad(images, (0, -width % REDUCTIONS[-1], 0, -height % REDUCTIONS[-1]))
+        maps = _maps(self.network, to_multiples(images, REDUCTIONS[-1]))
         return [
-            features[..., : -(-height // reduction), : -(-width // reduction)]
-            for features, reduction in zip(_maps(self.network, whole), REDUCTIONS, strict=True)
+            reduced_from(features, images, reduction)
+            for features, reduction in zip(maps, REDUCTIONS, strict=True)
         ]
 
 
