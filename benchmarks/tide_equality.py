@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 from evaluation_speed import made_up
 from machine import as_measured
-from tidecv import TIDE, Data
 
 from scratchdet.evaluation.columns import Columns
 from scratchdet.evaluation.errors import break_down
@@ -66,6 +65,8 @@ def main() -> None:
 
 def by_tidecv(data: DetectionData, detections: Columns) -> dict[str, object]:
     """Their AP50, counts and costs, under our names."""
+    from tidecv import TIDE, Data
+
     truth, found = Data("truth"), Data("found")
     for image, name in enumerate(data.ids):
         truth.add_image(image, name)

@@ -103,6 +103,11 @@ def test_training_and_evaluation_on_a_pack_are_those_on_the_folder(
         losses = [json.loads(line)["loss"] for line in lines if '"loss"' in line]
         capsys.readouterr()
         assert main(["eval", f"runs/run{workers}", data, "--split", "val", "--json"]) == 0
-        figures.append((losses, json.loads(capsys.readouterr().out)))
+        measured = json.loads(capsys.readouterr().out)
+        assert [measured.pop(name) for name in ("model", "data")] == [
+            f"runs/run{workers}",
+            str(tmp_path / data),
+        ]
+        figures.append((losses, measured))
     assert figures[0] == figures[1]
     assert len(figures[0][0]) == 2

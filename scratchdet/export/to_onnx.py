@@ -16,6 +16,7 @@ from torch.export import Dim
 from scratchdet.export.card import Card, Form
 from scratchdet.export.graph import Choice, Outputs, Predictions, Rows, Whole
 from scratchdet.models.detector import Detector
+from scratchdet.models.padding import sizes_kept
 
 OPSET = 18
 OUTPUTS: dict[Form, tuple[str, ...]] = {
@@ -129,7 +130,7 @@ def _exported(
     sizes: Sequence[Any],
 ) -> torch.onnx.ONNXProgram:
     """The network in ONNX, not yet optimised. sizes: which of the inputs' are not fixed."""
-    with _quiet(), torch.no_grad():
+    with _quiet(), torch.no_grad(), sizes_kept():
         program = torch.onnx.export(
             network.eval(),
             tuple(inputs.values()),

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from scratchdet.models.padding import as_large_as, at_least, reduced_from, to_multiples
+from scratchdet.models.padding import as_large_as, at_least, reduced_from, sizes_kept, to_multiples
 
 ONES = torch.ones(1, 2, 3, 5)
 
@@ -27,6 +27,11 @@ def test_zeros_are_added_below_and_on_the_right_and_the_rest_is_cut_off(padded, 
     assert torch.equal(padded(), expected)
 
 
+def operators(program) -> int:
+    called = {str(node.target) for node in program.graph.nodes}
+    return sum("scratchdet." in name for name in called)
+
+
 class Padded(torch.nn.Module):
     def forward(self, images):
         maps = to_multiples(images, 4)[:, :, ::4, ::4]
@@ -34,10 +39,18 @@ class Padded(torch.nn.Module):
 
 
 @pytest.mark.parametrize("size", [(1, 1), (4, 9), (13, 8)])
-def test_what_is_exported_has_an_operator_for_each_and_the_same_result(size):
+def test_what_is_exported_with_sizes_kept_has_an_operator_for_each_and_the_same_result(size):
     images = torch.randn(2, 3, *size)
-    program = torch.export.export(Padded(), (images,), strict=False)
-    called = {str(node.target) for node in program.graph.nodes}
-    assert sum("scratchdet." in name for name in called) == 4
+    with sizes_kept():
+        program = torch.export.export(Padded(), (images,), strict=False)
+    assert operators(program) == 4
     for one, other in zip(program.module()(images), Padded()(images), strict=True):
         assert torch.equal(one, other)
+
+
+def test_whoever_exports_without_asking_for_that_needs_none_of_the_operators():
+    images = torch.randn(2, 3, 5, 7)
+    assert operators(torch.export.export(Padded(), (images,), strict=False)) == 0
+    with sizes_kept():
+        Padded()(images)
+    assert operators(torch.export.export(Padded(), (images,), strict=False)) == 0
