@@ -70,7 +70,7 @@ def export(
     if not 0 <= max_drop <= 1:
         raise ValueError(f"--max-drop is {max_drop:g}; it is a difference of AP, from 0 to 1")
     if missing := [name for name in NEEDED if find_spec(name) is None]:
-        raise ImportError(f"{', '.join(missing)} not installed: pip install scratchdet[onnx]")
+        raise ImportError(f"{', '.join(missing)} not installed: pip install {' '.join(missing)}")
     console = Console()
     file = find_model(model)
     suffix = SUFFIXES[format]

@@ -1,6 +1,7 @@
 """The README's Python example is run as it stands, on less data and for fewer steps."""
 
 import re
+import tomllib
 from pathlib import Path
 
 from scratchdet.data.digits import write_digits
@@ -36,3 +37,23 @@ def test_every_file_that_the_readme_links_to_exists():
     missing = [link for link in links if not (README.parent / link).exists()]
     assert links
     assert not missing
+
+
+def test_what_is_said_to_be_installed_is_what_the_project_names_as_extras():
+    root = README.parent
+    extras = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"][
+        "optional-dependencies"
+    ]
+    packages = {re.split(r"[^\w-]", entry)[0] for name in extras for entry in extras[name]}
+    known = packages - {"scratchdet"} | {".", *(f"'.[{name}]'" for name in extras)}
+    files = [README, *root.glob("docs/*.md"), *root.glob("scratchdet/**/*.py")]
+    said = [
+        (file.name, word)
+        for file in files
+        for words in re.findall(
+            r"pip install ((?:[\w.\[\]'-]+ ?)+)", file.read_text(encoding="utf-8")
+        )
+        for word in words.split()
+    ]
+    assert {"timm", "imagecodecs", "scikit-learn", "openvino"} <= {word for _, word in said}
+    assert [(file, word) for file, word in said if word not in known] == []

@@ -151,7 +151,7 @@ FAMILIES = (
         "On any network of timm",
         ("ssd300_timm", "ssd512_timm", "scratchdet300_timm"),
         """\
-- `pip install scratchdet[timm]`; `backbone=` takes the name of any network of timm with maps of
+- `pip install timm` adds it; `backbone=` takes the name of any network of timm with maps of
   reduction 8, 16 and 32. No weights are loaded, so names of weights are refused. The counts are
   for the default, `mobilenetv4_conv_small`.
 - The backbone keeps its own norms and its own initial weights; `norm_backbone="group"` makes

@@ -67,7 +67,7 @@ def load_split(split: str) -> tuple[Pool, tuple[np.ndarray, ...]]:
         from sklearn.datasets import load_digits, load_sample_images
     except ImportError as error:
         raise ImportError(
-            "the demo data comes with scikit-learn: pip install scratchdet[demo]"
+            "the demo data comes with scikit-learn: pip install scikit-learn"
         ) from error
     rows, (start, stop) = SPLITS[split]
     digits = load_digits()

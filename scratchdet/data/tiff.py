@@ -143,7 +143,7 @@ def _decode(name: str, page: TiffPage) -> np.ndarray:
             raise
         raise DataError(
             f"{name}: {COMPRESSION(page.compression).name} compression of such a TIFF needs one "
-            "more package: pip install scratchdet[tiff]"
+            "more package: pip install imagecodecs"
         ) from error
     return np.atleast_3d(pixels.transpose(AXES[page.axes]))
 

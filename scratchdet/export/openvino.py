@@ -21,10 +21,7 @@ if TYPE_CHECKING:
 
 ENTRY = ["scratchdet", "metadata"]
 """Where the metadata are among OpenVINO's runtime information: one JSON object of strings."""
-MISSING = (
-    "OpenVINO is not installed: pip install 'scratchdet[openvino]' (or pip install openvino); an "
-    "ONNX file needs onnxruntime alone"
-)
+MISSING = "OpenVINO is not installed: pip install openvino; an ONNX file needs onnxruntime alone"
 
 
 def export_openvino(

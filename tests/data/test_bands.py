@@ -273,7 +273,7 @@ def test_compression_that_is_not_installed_is_named_with_what_to_install(tmp_pat
     np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), bands(5))
     done = read_elsewhere(tmp_path / "a.tif", "sys.modules['imagecodecs'] = None\n")
     assert "LZW compression" in done.stderr
-    assert "pip install scratchdet[tiff]" in done.stderr
+    assert "pip install imagecodecs" in done.stderr
 
 
 PEAK = """import sys, tracemalloc

@@ -173,5 +173,5 @@ def test_without_scikit_learn_the_error_names_the_extra(monkeypatch):
         return real_import(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without_sklearn)
-    with pytest.raises(ImportError, match=r"pip install scratchdet\[demo\]"):
+    with pytest.raises(ImportError, match=r"pip install scikit-learn"):
         load_split("train")

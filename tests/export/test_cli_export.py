@@ -57,7 +57,7 @@ def test_what_is_not_installed_is_named(tmp_path, monkeypatch, capsys, exported,
     save_model(nano, tmp_path / "m.safetensors")
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     assert main(["export", str(tmp_path / "m.safetensors")]) == 2
-    assert "onnxscript not installed: pip install scratchdet[onnx]" in capsys.readouterr().err
+    assert "onnxscript not installed: pip install onnxscript" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     cv2.imwrite(str(tmp_path / "p.png"), np.zeros((9, 9, 3), np.uint8))
     assert main(["detect", str(exported), str(tmp_path / "p.png")]) == 2

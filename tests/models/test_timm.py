@@ -225,7 +225,7 @@ def test_networks_without_the_maps_or_made_for_one_size_are_refused(backbone, re
 
 def test_without_timm_it_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "timm", None)  # makes its import fail
-    with pytest.raises(ImportError, match=r"comes with timm: pip install scratchdet\[timm\]"):
+    with pytest.raises(ImportError, match=r"comes with timm: pip install timm"):
         create_model("ssd300_timm", backbone="resnet10t")
 
 

@@ -63,9 +63,7 @@ def _create(name: str, *, in_channels: int = 3, kept: tuple[int, ...] | None = N
     try:
         import timm
     except ImportError as error:
-        raise ImportError(
-            f"the backbone {name} comes with timm: pip install scratchdet[timm]"
-        ) from error
+        raise ImportError(f"the backbone {name} comes with timm: pip install timm") from error
     # Names of weights or of the hub are not in this list. For the latter, timm would fetch files.
     if name not in (known := timm.list_models()):
         similar = get_close_matches(name.partition(".")[0], known, n=5)
