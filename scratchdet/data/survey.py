@@ -20,7 +20,7 @@ from scratchdet.data.assemble import OnBadBox, refuse_bad
 from scratchdet.data.images import decode
 from scratchdet.data.references import files_of
 from scratchdet.ops.pixels import mean_and_variance
-from scratchdet.structures import DataError, DetectionData, Problem, Record, Strings, from_records
+from scratchdet.structures import DataError, DetectionData, Problem, Record, Strings
 
 ASPECT_TOLERANCE = 0.01
 """Relative. An image that is of another size than annotated but of the same shape within this has
@@ -139,8 +139,17 @@ def usable_images(
     ]
     problems = tuple(chain.from_iterable(found for _, found in judged))
     refuse_bad(problems, on_bad_box=on_bad_box)
-    usable = from_records([record for record, _ in judged if record is not None], data.classes)
-    return replace(usable, notes=data.notes, problems=data.problems + problems)
+    kept = np.flatnonzero([scale is not None for scale, _ in judged])
+    usable = data.subset(kept)
+    scales = np.array([scale for scale, _ in judged if scale is not None]).reshape(-1, 2)
+    factors = np.repeat(np.tile(scales, 2), np.diff(usable.offsets), axis=0)
+    return replace(
+        usable,
+        sizes=survey.sizes[kept],
+        boxes=(usable.boxes * factors).astype(np.float32),
+        areas=None if usable.areas is None else usable.areas * factors[:, 0] * factors[:, 1],
+        problems=data.problems + problems,
+    )
 
 
 def _mapped(
@@ -243,19 +252,18 @@ def _divisible(std: np.ndarray, mean: np.ndarray, dtype: str) -> np.ndarray:
 
 def _judge(
     record: Record, size: tuple[int, int], remark: str
-) -> tuple[Record | None, list[Problem]]:
-    """The record with its true size, if the image can be used; and what is wrong with it."""
+) -> tuple[tuple[float, float] | None, list[Problem]]:
+    """What x and y grow by, if the image can be used; and what is wrong with it."""
     where = str(record.path)
     if 0 in size:
         return None, [Problem(where, remark, "image dropped")]
     problems = [Problem(where, remark, "kept")] if remark else []
     if size == record.size:
-        return record, problems
+        return (1.0, 1.0), problems
     (width, height), (annotated_width, annotated_height) = size, record.size
     scale = width / annotated_width, height / annotated_height
     what = f"is {width}x{height}, but annotated as {annotated_width}x{annotated_height}"
     if abs(scale[0] / scale[1] - 1) > ASPECT_TOLERANCE:
         what = f"{what}: another shape, another image?"
         return None, [*problems, Problem(where, what, "image dropped")]
-    resized = replace(record, size=size, boxes=(record.boxes * (scale * 2)).astype(np.float32))
-    return resized, [*problems, Problem(where, f"{what}: its boxes are resized to fit", "kept")]
+    return scale, [*problems, Problem(where, f"{what}: its boxes are resized to fit", "kept")]

@@ -1,5 +1,6 @@
 """What a survey finds out about image files."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,19 @@ def test_images_that_cannot_be_used_can_be_an_error_that_names_them(random_image
     assert "8x50, but annotated as 50x8" in str(caught.value)
     fine = data_of([doubled])  # a mere remark
     assert len(usable(fine, on_bad_box="error")) == 1
+
+
+def test_areas_of_masks_go_with_their_objects_and_images(random_images, tmp_path):
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no image")
+    (whole, size), (halved, _), _ = random_images[0]
+    masks = np.array([7.0, 100.0, 10.0])
+    data = replace(data_of([(broken, (40, 30)), (whole, size), (halved, (4, 25))]), areas=masks)
+    found = usable(data)
+    assert found.areas.tolist() == [100, 40]
+    assert found.sizes.tolist() == [[40, 30], [8, 50]]
+    np.testing.assert_array_equal(found.boxes, np.concatenate([BOX, BOX * 2]))
+    assert usable(replace(data, areas=None)).areas is None
 
 
 def test_images_are_not_queued_long_before_they_are_decoded(random_images, monkeypatch):
