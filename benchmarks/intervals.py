@@ -74,7 +74,7 @@ def coverage(
         )
         sample = data.subset(chosen)
         metrics, verdicts = measure(sample, found, protocol="voc")
-        once = np.ones((images, 1), np.float32)
+        once = np.ones((images, 1), np.uint8)
         weights = np.concatenate([once, draw(images, RESAMPLES, rng)], axis=1)
         values = mean_over_classes(resampled(sample, verdicts, points, weights=weights)[0])
         limits = {

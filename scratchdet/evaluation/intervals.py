@@ -59,9 +59,11 @@ def bootstrap(
 
     Of a class those of the resamples in which it has objects.
     """
-    once = np.ones((len(data), 1), np.float32)  # the images as they are come first
-    weights = np.concatenate([once, draw(len(data), resamples, rng)], axis=1)
-    precision = resampled(data, verdicts, points, weights=weights)
+    once = np.ones((len(data), 1), np.uint8)  # the images as they are come first
+    parts = (once, draw(len(data), resamples, rng))
+    precision = np.concatenate(
+        [resampled(data, verdicts, points, weights=weights) for weights in parts], axis=2
+    )
     per_class = precision.mean(axis=0)
     return Intervals(
         ap50=interval(mean_over_classes(precision[0])),
@@ -71,13 +73,14 @@ def bootstrap(
 
 
 def draw(images: int, resamples: int, rng: np.random.Generator) -> np.ndarray:
-    """(N, R) float32: how often each image is drawn in each resample; N in all."""
-    if not images:
-        return np.zeros((0, resamples), np.float32)
-    drawn = rng.integers(images, size=(images, resamples), dtype=np.int64)
-    places = drawn * resamples + np.arange(resamples)
-    counts = np.bincount(places.ravel(), minlength=images * resamples)
-    return counts.reshape(images, resamples).astype(np.float32)
+    """(N, R) uint8: how often each image is drawn in each resample; N in all.
+
+    A byte is enough: that one is drawn 256 times happens in no resample of 10^500.
+    """
+    counts = np.zeros(images * resamples, np.uint8)
+    for _ in range(images):  # one for each resample: no place twice
+        counts[rng.integers(images, size=resamples) * resamples + np.arange(resamples)] += 1
+    return counts.reshape(images, resamples)
 
 
 def resampled(
@@ -100,8 +103,8 @@ def resampled(
         for first in range(0, weights.shape[1], width):
             block = weights[:, first : first + width]
             result[:, label, first : first + width] = _of_class(
-                block[images],
-                block[objects].sum(axis=0),
+                block[images].astype(np.float32),
+                block[objects].sum(axis=0, dtype=np.float32),
                 found=found,
                 ignored=ignored,
                 points=points,

@@ -2,6 +2,7 @@
 
 import math
 import time
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -69,6 +70,21 @@ def test_every_resample_draws_as_many_images_as_there_are():
     assert (weights.sum(axis=0) == 7).all()
     assert weights.mean(axis=1) == pytest.approx(np.ones(7), abs=0.3)
     assert draw(0, 5, np.random.default_rng(0)).shape == (0, 5)
+
+
+def test_images_drawn_one_after_another_are_those_that_are_drawn_at_once():
+    drawn = np.random.default_rng(0).integers(70, size=(70, 30))
+    for resample, counts in enumerate(draw(70, 30, np.random.default_rng(0)).T):
+        np.testing.assert_array_equal(counts, np.bincount(drawn[:, resample], minlength=70))
+
+
+def test_draws_take_a_byte_an_image_and_resample():
+    """With numbers of eight bytes, all at once, a million images took 28 GB."""
+    tracemalloc.start()
+    draw(4000, 500, np.random.default_rng(0))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 1.5 * 4000 * 500
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
