@@ -19,9 +19,15 @@ def checked(check: str, *names: str) -> dict[str, str]:
     return json.loads(result.stdout)
 
 
-def test_every_network_is_traced_in_one_piece():
-    names = [name for name in MODELS if find_spec("timm") or not name.endswith("_timm")]
-    assert checked("traced", *names) == dict.fromkeys(names, "")
+ONE_OF_EACH = ("ssd300_vgg16", "scratchdet_nano", "dsod300_smallest", "grp_dsod320", "ssd300_timm")
+
+
+@pytest.mark.parametrize(
+    "names", [ONE_OF_EACH, pytest.param(tuple(MODELS), marks=pytest.mark.slow)]
+)
+def test_every_network_is_traced_in_one_piece(names):
+    there = [name for name in names if find_spec("timm") or not name.endswith("_timm")]
+    assert checked("traced", *there) == dict.fromkeys(there, "")
 
 
 def test_a_compiled_network_with_checkpointing_learns_what_it_learns_without_either():
