@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scratchdet.ops.limits import KEEP
+from scratchdet.ops.limits import KEEP, MIN_SCORE
 from scratchdet.ops.merging import MERGES, Merge, joined, taken
 from scratchdet.ops.pixels import check_images, flip
 from scratchdet.structures import Arrays, Predictor, as_arrays
@@ -72,23 +72,29 @@ class MultiScale:
     ) -> list[Arrays]:
         """The objects in each image, best score first, in pixels of that image.
 
-        choices: those of the predictor, for every pass; `keep` is what is left in the end, too.
-        Raises ValueError for what the predictor refuses, such as an input size that it was not
-        exported for, and for scales at which the input would be tiny.
+        choices: those of the predictor, for every pass; of several, `min_score` and `keep` say what
+        is left when they are merged. Raises ValueError for what the predictor refuses, such as an
+        input size that it was not exported for, and for scales at which the input would be tiny.
         """
         check_images(images, self.in_channels, dtype=self.image_dtype)
+        # Refuses what it cannot do here: the passes are not asked for it.
+        self.predictor.predict([], input_size=self.input_size, **choices)
         size = input_size or self.input_size
+        several = len(self.passes) > 1
+        asked = generous(choices) if several else choices
         passes = [
-            self._ask(images, scale, mirrored=mirrored, size=size, choices=choices)
+            self._ask(images, scale, mirrored=mirrored, size=size, choices=asked)
             for scale, mirrored in self.passes
         ]
-        if len(passes) == 1:
+        if not several:
             return passes[0]
-        keep = int(choices.get("keep", KEEP))
-        return [
-            taken(self.merge(joined(parts), iou=self.merge_iou), slice(keep))
-            for parts in zip(*passes, strict=True)
-        ]
+        return [self._merged(parts, choices) for parts in zip(*passes, strict=True)]
+
+    def _merged(self, parts: Sequence[Arrays], choices: Mapping[str, float | int]) -> Arrays:
+        """What all passes found in one image, as little of it as is asked for."""
+        merged = self.merge(joined(parts), iou=self.merge_iou)
+        above = taken(merged, merged.scores > float(choices.get("min_score", 0)))
+        return taken(above, slice(int(choices.get("keep", KEEP))))
 
     def _ask(
         self,
@@ -118,6 +124,20 @@ class MultiScale:
         if mirrored:
             found = [mirror(one, image.shape[1]) for one, image in zip(found, images, strict=True)]
         return [sized(one, image, scale) for one, image in zip(found, images, strict=True)]
+
+
+def generous(choices: Mapping[str, float | int]) -> dict[str, float | int]:
+    """The choices of a pass: less than it finds by itself is not asked for.
+
+    Weak boxes vote, too: where an object is must not depend on the score from which on it is shown.
+    By itself an exported network finds what it was exported for.
+    """
+    asked = dict(choices)
+    if asked.get("min_score", 1) >= MIN_SCORE:
+        asked.pop("min_score", None)
+    if asked.get("keep", 0) <= KEEP:
+        asked.pop("keep", None)
+    return asked
 
 
 def mirror(found: Arrays, width: int) -> Arrays:

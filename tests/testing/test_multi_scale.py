@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from scratchdet.models.zoo import MODELS, create_model
+from scratchdet.ops.merging import taken
 from scratchdet.structures import Arrays, as_arrays, nothing_found
 from scratchdet.testing.multi_scale import LEAST_INPUT, MultiScale, Scale, mirror, sized
 
@@ -24,7 +25,8 @@ class Toy:
 
     def predict(self, images, *, input_size=None, min_score=0.0, keep=200):
         height, width = input_size or self.input_size
-        self.asked.append((len(images), height, width))
+        if images:
+            self.asked.append((len(images), height, width))
         return [self.look(np.atleast_3d(image), height, width) for image in images][: keep or None]
 
     def look(self, image, height, width):
@@ -180,6 +182,46 @@ def test_no_more_are_left_than_are_to_be_kept(nano, noise):
     assert [len(one.scores) for one in found] == [5, 5]
     assert all((np.diff(one.scores) <= 0).all() for one in found)
     assert max(len(one.scores) for one in several.predict(noise, min_score=0.0)) <= 200
+
+
+@pytest.mark.parametrize("merge", ["vote", "nms"])
+def test_boxes_are_where_they_are_however_few_of_them_are_asked_for(nano, noise, merge):
+    several = MultiScale(nano, **scales(0.75, 1.0, flip=True, merge=merge))
+    for number, everything in enumerate(several.predict(noise)):
+        for share in (0.1, 0.5, 0.9):
+            least = float(np.quantile(everything.scores, share))
+            fewer = several.predict(noise, min_score=least)[number]
+            assert equal(fewer, taken(everything, everything.scores > least))
+            assert 1 < len(fewer.scores) < len(everything.scores)
+        assert equal(several.predict(noise, keep=5)[number], taken(everything, slice(5)))
+
+
+class Exported(Toy):
+    """Finds nothing that scores less than 0.4, and no more than 100 objects, whoever asks."""
+
+    def predict(self, images, *, input_size=None, min_score=0.4, keep=100):
+        if min_score < 0.4 or keep > 100:
+            raise ValueError(f"exported with 0.4 and 100, asked for {min_score:g} and {keep}")
+        return super().predict(images, input_size=input_size)
+
+
+def test_an_exported_network_gives_what_it_was_exported_with_and_refuses_what_is_more():
+    several = MultiScale(Exported(), **scales(1.0, 2.0))
+    for choices, count in (({}, 1), ({"min_score": 0.45}, 1), ({"min_score": 0.5, "keep": 9}, 0)):
+        assert len(several.predict([scene()], **choices)[0].scores) == count
+    for choices in ({"min_score": 0.3}, {"keep": 150}, {"min_score": 0.001}, {"keep": 900}):
+        with pytest.raises(ValueError, match=r"exported with 0\.4 and 100"):
+            several.predict([scene()], **choices)
+
+
+def test_who_asks_for_more_than_is_usual_gets_it(nano, noise):
+    several = MultiScale(nano, **scales(0.75, 1.0))
+    assert max(len(one.scores) for one in several.predict(noise, keep=300)) == 300
+    toy = Toy()
+    toy.predict = lambda images, **choices: asked.append(choices) or [nothing_found()] * len(images)
+    asked = []
+    MultiScale(toy, **scales(1.0, 2.0)).predict([scene()], min_score=0.001)
+    assert [choices.get("min_score") for choices in asked[-2:]] == [0.001] * 2
 
 
 @pytest.mark.slow
