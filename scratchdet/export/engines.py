@@ -1,13 +1,12 @@
 """What runs exported files: onnxruntime, or OpenVINO. Without torch."""
 
-import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from scratchdet.export.card import Card, from_strings
+from scratchdet.export.card import Card, from_json, from_strings
 
 Run = Callable[[np.ndarray], Sequence[np.ndarray]]
 """Images (B, H, W, C) -> the outputs of the network, in their order."""
@@ -59,7 +58,7 @@ def _open_openvino(path: Path, threads: int) -> tuple[Run, Card]:
 
     model = read_ir(path)
     text = model.get_rt_info(ENTRY).value if model.has_rt_info(ENTRY) else "{}"
-    card = from_strings(json.loads(text), source=path)
+    card = from_json(text, source=path)
     network = compiled(model, threads=threads)
     return lambda images: list(network({"images": images}).values()), card
 

@@ -18,6 +18,7 @@ class ExportedDetector:
     """
 
     def __init__(self, path: Path, *, threads: int | None = None) -> None:
+        self.path = path
         self.run, self.card = open_file(path, threads=threads)
         if self.card.form != "end-to-end":
             raise ValueError(
@@ -53,10 +54,20 @@ class ExportedDetector:
         if not images:
             return []
         outputs = self.run(fitted(images, size))
+        self._check_labels(outputs[2], outputs[3])
         return [
             _in_pixels(*parts, image=image, size=size, min_score=min_score, keep=keep)
             for image, *parts in zip(images, *outputs, strict=True)
         ]
+
+    def _check_labels(self, labels: np.ndarray, count: np.ndarray) -> None:
+        """Raises ValueError if a label has no name: the metadata are of another network."""
+        used = labels[np.arange(labels.shape[1]) < count[:, None]]
+        if used.size and not 0 <= used.min() <= used.max() < len(self.classes):
+            raise ValueError(
+                f"{self.path} finds objects of the labels {used.min()} to {used.max()}, and its "
+                f"metadata name {len(self.classes)} classes: they are not those of the network"
+            )
 
     def _chosen(self, choices: dict[str, float | int]) -> tuple[float, int]:
         """`min_score` and `keep`; ValueError for what the network cannot do any more."""

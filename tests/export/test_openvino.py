@@ -108,6 +108,14 @@ def test_a_network_of_others_is_told_from_ours(exported, tmp_path):
         ExportedDetector(tmp_path / "other.xml")
 
 
+@installed
+@pytest.mark.parametrize("metadata", [[], 5])
+def test_metadata_of_another_kind_are_refused_by_the_name_of_the_file(exported, tmp_path, metadata):
+    save_openvino(onnx.load(exported), tmp_path / "other.xml", metadata=metadata)
+    with pytest.raises(ValueError, match=r"other.xml has metadata that cannot be read"):
+        ExportedDetector(tmp_path / "other.xml")
+
+
 def test_without_openvino_its_extra_is_named(tmp_path, monkeypatch, capsys):
     for name in ("nano.xml", "nano.bin"):
         (tmp_path / name).write_bytes(b"")

@@ -110,6 +110,14 @@ def test_the_raw_form_is_said_to_find_nothing(tmp_path, exported):
         ExportedDetector(tmp_path / "raw.onnx")
 
 
+def test_labels_without_names_are_refused_by_the_name_of_the_file(tmp_path, exported, images):
+    model = onnx.load(exported)
+    entries = {entry.key: entry.value for entry in model.metadata_props} | {"classes": '["left"]'}
+    save_onnx(model, tmp_path / "poor.onnx", metadata=entries)
+    with pytest.raises(ValueError, match=r"poor.onnx finds .* labels 0 to 1, .* name 1 classes"):
+        ExportedDetector(tmp_path / "poor.onnx").predict(images[:1])
+
+
 def test_a_missing_file_and_another_device_are_named(tmp_path, exported):
     with pytest.raises(FileNotFoundError, match=r"no model at .*none.onnx"):
         load_predictor(tmp_path / "none.onnx")
