@@ -17,6 +17,9 @@ as an object's box ends there, give or take what a detector errs, if it goes on 
 SHARE = 0.5
 """Two boxes from different tiles are of one object if they have more than this share of the smaller
 in common: as in SAHI (match_metric IOS, match_threshold 0.5)."""
+MOST_TILES = 10_000
+"""Of an image. The largest that OpenCV reads, of 32,768 pixels a side, has 6,279 of 600 x 450; more
+take minutes for each image, and are a slip as a rule. Our own."""
 
 Interval = tuple[int, int]
 
@@ -25,9 +28,11 @@ class Tiled:
     """Finds what `predictor` finds in the tiles of an image, and in the whole of it.
 
     tile: the longer side of a tile, in pixels of the image; its shape is that of the network's
-    input, so that nothing is squeezed. overlap: of neighbouring tiles, as a share of their side;
-    it is at least that much, as tiles are spread evenly and end with the image. An image that is no
-    larger than a tile is asked about as it is.
+    input, so that nothing is squeezed. Only where the image is lower or narrower than that, its
+    tiles are too, and are stretched to the input as every image is; smaller tiles would keep their
+    shape, but show objects larger than `tile` says. overlap: of neighbouring tiles, as a share of
+    their side; it is at least that much, as tiles are spread evenly and end with the image. An
+    image that is no larger than a tile is asked about as it is.
 
     What an inner border of a tile cuts off is dropped. An object that is no longer than the overlap
     (less two `BORDER`s) is whole in another tile; longer ones need not be, so they are taken from
@@ -55,7 +60,8 @@ class Tiled:
 
         input_size: what tiles are resized to. choices: those of the predictor, for every pass;
         `keep`, if it is given, is what is left in the end, too: else all, as a large image may hold
-        more objects than are kept of a tile.
+        more objects than are kept of a tile. Raises ValueError for what the predictor refuses, and
+        for an image of more than `MOST_TILES` tiles.
         """
         check_images(images, self.in_channels, dtype=self.image_dtype)
         size = input_size or self.input_size
@@ -69,6 +75,12 @@ class Tiled:
         tile_height, tile_width = (max(1, round(self.tile * side / max(size))) for side in size)
         rows = intervals(height, tile_height, overlap=self.overlap)
         columns = intervals(width, tile_width, overlap=self.overlap)
+        if (count := len(rows) * len(columns)) > MOST_TILES:
+            raise ValueError(
+                f"--tile {self.tile} and --overlap {self.overlap:g} cut an image of {width} x "
+                f"{height} pixels into {count} tiles, more than {MOST_TILES}: give larger tiles or "
+                "less overlap"
+            )
         whole = as_arrays(self.predictor.predict([image], input_size=size, **choices)[0])
         if len(rows) == len(columns) == 1:
             return whole

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scratchdet.ops.merging import joined
 from scratchdet.structures import Arrays, as_arrays
 from scratchdet.testing.multi_scale import MultiScale
-from scratchdet.testing.tiling import BATCH, BORDER, Tiled, intervals
+from scratchdet.testing.tiling import BATCH, BORDER, MOST_TILES, Tiled, intervals
 
 
 class Oracle:
@@ -90,6 +90,48 @@ def test_tiles_cover_a_side_from_end_to_end_and_overlap_by_what_is_asked(length,
     if len(tiles) > 1:  # one less would not do
         shorter = (length - tile) / (len(tiles) - 2) if len(tiles) > 2 else np.inf
         assert shorter > max(1, tile - round(tile * overlap))
+
+
+@given(length=st.integers(1, 200), tile=st.integers(1, 200), overlap=st.floats(0, 0.99))
+@settings(deadline=None)
+def test_no_tile_is_empty_or_reaches_outside_and_no_pixel_is_left_out(length, tile, overlap):
+    pixels = np.zeros(length, int)
+    for first, last in intervals(length, tile, overlap=overlap):
+        assert 0 <= first < last <= length
+        pixels[first:last] += 1
+    assert pixels.min() > 0
+
+
+@pytest.mark.parametrize(
+    ("tile", "overlap", "size", "said"),
+    [
+        (8, 0.2, (1_200, 1_000), "--tile 8 and --overlap 0.2 cut an image of 1000 x 1200 pixels"),
+        (400, 0.99, (1_000, 1_000), "into 22801 tiles, more than 10000: give larger tiles or less"),
+        (1, 0.0, (101, 100), "--tile 1 and --overlap 0 cut .* into 10100 tiles"),
+    ],
+)
+def test_an_image_of_more_tiles_than_anyone_means_is_refused_before_it_is_looked_at(
+    tile, overlap, size, said
+):
+    oracle = Oracle()
+    with pytest.raises(ValueError, match=said):
+        Tiled(oracle, tile=tile, overlap=overlap).predict([scene([], size)])
+    assert oracle.asked == []
+
+
+def test_as_many_tiles_as_may_be_are_looked_at():
+    assert MOST_TILES == 100 * 100
+    oracle = Oracle()
+    Tiled(oracle, tile=1, overlap=0.0).predict([scene([], (100, 100))])
+    assert sum(map(len, oracle.asked)) == 1 + MOST_TILES
+    largest = [intervals(2**15, side, overlap=0.2) for side in (600, 450)]
+    assert len(largest[0]) * len(largest[1]) == 6_279  # as is said where the limit is
+
+
+def test_tiles_of_a_low_image_are_as_wide_as_asked_and_as_low_as_the_image():
+    oracle = Oracle(input_size=(240, 320))
+    Tiled(oracle, tile=600, overlap=0.0).predict([scene([], (100, 3_000))])
+    assert oracle.asked == [[(100, 3_000)], [(100, 600)] * 5]
 
 
 def test_tiles_have_the_shape_of_the_input_and_are_asked_about_together():
@@ -173,6 +215,29 @@ def test_objects_that_one_tile_tells_apart_stay_apart():
     nested[115:130, 115:130] = 3  # of the same class, within the other
     found = found_in(nested, tile=200, overlap=0.5)
     assert boxes_of(found) == [(110, 110, 140, 140), (115, 115, 130, 130)]
+
+
+def test_a_small_object_in_a_large_one_of_its_class_is_lost_if_another_pass_is_surer_of_that():
+    """What it costs that a part of an object, seen in one pass, gives way to the whole of it."""
+
+    class SurerOfTheLarge(Oracle):
+        def look(self, image, input_size):
+            found = super().look(image, input_size)
+            sizes = (found.boxes[:, 2:] - found.boxes[:, :2]).min(axis=1)
+            order = np.argsort(-sizes)
+            scores = np.linspace(0.9, 0.5, len(order), dtype=np.float32)
+            scores += np.float32(0.05) * (image.shape[1] > 100)  # more yet in the whole image
+            return Arrays(found.boxes[order], scores, found.labels[order])
+
+    large, small, apart = (20, 20, 380, 280), (110, 110, 120, 120), (385, 5, 395, 15)
+    image = scene([large])
+    for number, (left, top, right, bottom) in ((3, small), (5, apart)):
+        image[top:bottom, left:right] = number
+    (found,) = Tiled(SurerOfTheLarge(), tile=100, overlap=0.25).predict([image])
+    assert boxes_of(found) == [large, apart]
+    image[image == 3] = 2  # of another class it stays
+    (found,) = Tiled(SurerOfTheLarge(), tile=100, overlap=0.25).predict([image])
+    assert boxes_of(found) == [large, small, apart]
 
 
 def test_all_that_is_found_is_left_unless_it_is_said_how_many_are_to_be_kept():
