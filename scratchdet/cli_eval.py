@@ -126,7 +126,13 @@ def _detect(
 ) -> tuple[str | None, "DetectionData", "Columns"]:
     """The split that is evaluated, its images, and what the detector finds in them."""
     from scratchdet.evaluation.columns import from_detections
-    from scratchdet.evaluation.run import default_split, detect_all, read_known, read_unannotated
+    from scratchdet.evaluation.run import (
+        BATCH,
+        default_split,
+        detect_all,
+        read_known,
+        read_unannotated,
+    )
     from scratchdet.predictors import asked_again, load_predictor
 
     detector = asked_again(load_predictor(model, device=device), model, asking)
@@ -139,7 +145,12 @@ def _detect(
     _tell(images, console)
     images = _not_trained_on(images, model, data=data, asked_for=bool(split), console=console)
     with progress_bar(console, "evaluating") as report:
-        found = detect_all(detector, images, progress=lambda done: report(done, len(images)))
+        found = detect_all(
+            detector,
+            images,
+            batch=1 if asking.tile else BATCH,  # images to be cut are large, and cut one by one
+            progress=lambda done: report(done, len(images)),
+        )
     return chosen, images, from_detections(found)
 
 

@@ -127,15 +127,43 @@ def test_the_command_line_asks_as_it_is_told(model, tmp_path, scenes, capsys, mo
 
 
 @pytest.mark.parametrize(
+    ("flags", "batches"), [([], [3]), (["--tta", "flip"], [3]), (["--tile", "40"], [1, 1, 1])]
+)
+def test_large_images_are_not_kept_in_memory_many_at_a_time(
+    model, tmp_path, scenes, monkeypatch, flags, batches
+):
+    data = write_voc(tmp_path / "voc", {"test": scenes(3)}, classes=("a", "b"))
+    asked = []
+
+    class Noting:
+        def __init__(self, predictor):
+            self.predictor = predictor
+
+        def __getattr__(self, name):
+            return getattr(self.predictor, name)
+
+        def predict(self, images):
+            asked.append(len(images))
+            return self.predictor.predict(images)
+
+    monkeypatch.setattr(
+        "scratchdet.predictors.asked_again", lambda *given: Noting(asked_again(*given))
+    )
+    assert main(["eval", str(model), str(data), *flags, "--device", "cpu", "--json"]) == 0
+    assert asked == batches
+
+
+@pytest.mark.parametrize(
     ("flags", "said"),
     [
         (["--tile", "-5"], "tile is -5; it must be a number of pixels"),
         (["--tile", "50", "--overlap", "1.5"], "overlap is 1.5; it must be from 0 to less than 1"),
+        (["--tile", "5", "--overlap", "0.99"], "more than 10000: give larger tiles or less"),
     ],
 )
 def test_what_is_no_tile_is_said_in_one_line(model, tmp_path, monkeypatch, capsys, flags, said):
     monkeypatch.chdir(tmp_path)
-    cv2.imwrite("image.png", IMAGE)
+    cv2.imwrite("image.png", np.tile(IMAGE, (3, 2, 1)))
     assert main(["detect", str(model), "image.png", *flags]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert said in line
