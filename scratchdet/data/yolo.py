@@ -228,7 +228,16 @@ def _part(sources: Iterable[Path], names: dict[int, str], pattern: str) -> Found
         classes=list(names.values()),
         where=lambda row: f"{rows[row][0]}:{rows[row][1].line}",
         problems=tuple(problems) + _missing_labels(files),
+        notes=_score_note([f"{file}:{label.line}" for file, label in rows if label.scored]),
     )
+
+
+def _score_note(places: Sequence[str]) -> tuple[str, ...]:
+    """How many boxes have a score, which may be a polygon's number as well."""
+    if not places:
+        return ()
+    boxes = "1 box has" if len(places) == 1 else f"{len(places)} boxes have"
+    return (f"{boxes} a sixth number, a score, which is passed over; the first is {places[0]}",)
 
 
 def _missing_labels(files: Sequence[Path]) -> tuple[Problem, ...]:

@@ -16,6 +16,8 @@ class Label(NamedTuple):
     number: int
     box: tuple[float, float, float, float]
     """Centre, width and height, as shares of the image."""
+    scored: bool = False
+    """Whether a sixth number, taken as a score, stands behind the box."""
 
 
 def read_labels(file: Path) -> tuple[list[Label], list[Problem]]:
@@ -36,7 +38,8 @@ def read_labels(file: Path) -> tuple[list[Label], list[Problem]]:
 def _label(line: int, fields: Sequence[str]) -> Label:
     """One line; ValueError if it is neither `class cx cy w h` nor `class` and a polygon.
 
-    Detections have their score behind the box; it is passed over.
+    Detections have their score behind the box; it is passed over. A polygon that has lost a number
+    looks the same: whoever reads them has to tell how many there are.
     """
     try:
         number, *values = map(float, fields)
@@ -46,7 +49,7 @@ def _label(line: int, fields: Sequence[str]) -> Label:
         raise ValueError(f"the class is not a whole number from 0: {fields[0]}")
     if len(values) == 4 or (len(values) == 5 and 0 <= values[4] <= 1):
         centre_x, centre_y, width, height = values[:4]
-        return Label(line, int(number), (centre_x, centre_y, width, height))
+        return Label(line, int(number), (centre_x, centre_y, width, height), len(values) == 5)
     if len(values) < 6 or len(values) % 2:
         wanted = "a box has 5 (class cx cy w h), with a score 6, a polygon 7, 9, 11 ..."
         raise ValueError(f"{len(fields)} numbers, but {wanted}")

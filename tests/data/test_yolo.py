@@ -50,6 +50,18 @@ def test_the_score_of_a_detection_is_passed_over(folder):
     assert (data.labels.tolist(), data.problems) == ([0, 1], ())
 
 
+def test_boxes_with_a_sixth_number_are_counted(folder):
+    """A triangle that has lost its last number looks like a box with a score."""
+    write(folder, "a", "0 0.5 0.5 0.1 0.1", "0 0.1 0.2 0.5 0.4 0.3 0.8")
+    assert read(folder).notes == ()
+    label = write(folder, "b", "0 0.5 0.5 0.1 0.1", "0 0.1 0.1 0.5 0.1 0.5")
+    (note,) = read(folder).notes
+    assert note.startswith("1 box has a sixth number, a score, which is passed over")
+    assert note.endswith(f"{label}:2")
+    write(folder, "c", "1 0.5 0.5 0.1 0.1 0.9")
+    assert read(folder).notes[0].startswith("2 boxes have")
+
+
 def test_an_image_without_labels_has_no_objects(folder):
     write(folder, "a")
     write(folder, "b", "0 0.5 0.5 0.1 0.1").unlink()
