@@ -123,7 +123,7 @@ def coco_file(data: DetectionData, detections: Columns) -> list[float]:
     with TemporaryDirectory() as folder:
         file = Path(folder) / "results.json"
         write_coco_submission(file, data, detections, ids=ids)
-        assert len(read_detections(file, data, ids=ids).scores) == len(detections.scores)
+        assert len(read_detections(file, data, ids=ids).detections.scores) == len(detections.scores)
     return []
 
 
@@ -131,7 +131,7 @@ def voc_files(data: DetectionData, detections: Columns) -> list[float]:
     """As `coco_file`, VOC's files."""
     with TemporaryDirectory() as folder:
         write_voc_submission(Path(folder), data, detections)
-        assert len(read_detections(Path(folder), data).scores) == len(detections.scores)
+        assert len(read_detections(Path(folder), data).detections.scores) == len(detections.scores)
     return []
 
 

@@ -12,7 +12,7 @@ from scratchdet.testing import OVERLAP, Asking, Tta
 
 if TYPE_CHECKING:
     from scratchdet.evaluation.columns import Columns
-    from scratchdet.structures import DetectionData
+    from scratchdet.structures import DetectionData, Predictor
 
 
 Submission = Literal["voc", "voc-comp3", "coco"]
@@ -49,7 +49,8 @@ def evaluate(
 
     Args:
         model: The folder of a run (its best model), a model file, an exported .onnx, or detections:
-            detections.jsonl, COCO's result JSON, a folder of comp4_det_test_CLASS.txt.
+            detections.jsonl or detections.coco.json, COCO's result JSON, a folder of
+            comp4_det_test_CLASS.txt.
         data: A VOC folder, COCO JSON or YOLO folder.
         split: Default: test if there is one, else val, else all images.
         protocol: AP over the whole recall axis, over 11 points, or COCO's.
@@ -133,9 +134,12 @@ def _detect(
         read_known,
         read_unannotated,
     )
+    from scratchdet.evaluation.submission import check_voc_names
     from scratchdet.predictors import asked_again, load_predictor
 
-    detector = asked_again(load_predictor(model, device=device), model, asking)
+    predictor = load_predictor(model, device=device)
+    _tell_least_score(predictor, console)
+    detector = asked_again(predictor, model, asking)
     chosen = split or default_split(data)
     if chosen and submission in ("voc", "voc-comp3") and _lacks_annotations(data, split=chosen):
         say(console, "NOTE: images lack annotations: all are detected in, nothing is measured")
@@ -144,6 +148,8 @@ def _detect(
         images = read_known(data, split=chosen, detector=detector)
     _tell(images, console)
     images = _not_trained_on(images, model, data=data, asked_for=bool(split), console=console)
+    if submission in ("voc", "voc-comp3"):
+        check_voc_names(images, _image_set(chosen))  # before hours of detecting, not after them
     with progress_bar(console, "evaluating") as report:
         found = detect_all(
             detector,
@@ -165,7 +171,10 @@ def _read(
     images = read_data(data, split=split)
     _tell(images, console)
     ids = read_ids(data, split=split) if detect_format(data) == "coco" else None
-    return images, read_detections(file, images, ids=ids)
+    images, found, remarks = read_detections(file, images, ids=ids)
+    for line in remarks:
+        say(console, f"NOTE: {line}")
+    return images, found
 
 
 def _lacks_annotations(data: Path, *, split: str) -> bool:
@@ -174,6 +183,19 @@ def _lacks_annotations(data: Path, *, split: str) -> bool:
     from scratchdet.data.voc_listed import lacks_annotations
 
     return detect_format(data) == "voc" and lacks_annotations(data, split=split)
+
+
+def _tell_least_score(predictor: "Predictor", console: Console) -> None:
+    """A line if an exported network leaves out what AP is made of, too."""
+    from scratchdet.export.runtime import ExportedDetector
+    from scratchdet.ops.limits import MIN_SCORE
+
+    if isinstance(predictor, ExportedDetector) and predictor.card.min_score > MIN_SCORE:
+        say(
+            console,
+            f"NOTE: the network was exported with --min-score {predictor.card.min_score:g}: what "
+            f"scores less is missing, and AP is lower than with the ordinary {MIN_SCORE:g}",
+        )
 
 
 def _tell(images: "DetectionData", console: Console) -> None:
@@ -224,5 +246,10 @@ def _submit(
             images,
             found,
             competition="comp3" if form == "voc-comp3" else "comp4",
-            image_set=Path(split or "test").name,  # that of a single year is YEAR/SPLIT
+            image_set=_image_set(split),
         )
+
+
+def _image_set(split: str | None) -> str:
+    """The split as the names of VOC's files have it: that of a single year is YEAR/SPLIT."""
+    return Path(split or "test").name

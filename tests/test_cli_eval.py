@@ -111,6 +111,21 @@ def test_an_exported_network_has_the_figures_of_its_model_and_knows_what_it_was_
     assert figures[0]["ap50"] == pytest.approx(figures[1]["ap50"], abs=1e-3)
 
 
+@pytest.mark.slow
+def test_a_network_exported_for_high_scores_alone_is_said_to_have_a_lower_ap(
+    work, tmp_path, capsys
+):
+    given = ["--data", work / "voc/JPEGImages", "--min-score"]
+    for least, note in ((0.01, ""), (0.3, "NOTE: the network was exported with --min-score 0.3")):
+        out = tmp_path / f"{least}.onnx"
+        assert call("export", work / "model.safetensors", "--out", out, *given, least) == 0
+        capsys.readouterr()
+        assert call("eval", out, work / "voc", "--json") == 0
+        shown = capsys.readouterr().err
+        assert note in shown
+        assert ("--min-score" in shown) == bool(note)
+
+
 def test_a_file_and_charts_are_written_where_it_is_said(work, tmp_path, capsys):
     model, out = work / "model.safetensors", tmp_path / "figures"
     printed = figures_of(capsys, model, work / "voc", "--out", out)

@@ -86,11 +86,35 @@ def test_voc_files_are_evaluated_without_a_detector_and_written_again(scenes, tm
     }
 
 
+def test_what_the_file_and_the_data_do_not_have_in_common_is_said(coco_data, tmp_path, capsys):
+    lines = tmp_path / "detections.jsonl"
+    found = [{"class": name, "score": 0.9, "box": [10, 20, 40, 60]} for name in ("dog", "cow")]
+    lines.write_text(json.dumps({"image": "elsewhere/009.jpg", "objects": found}))
+    assert call("eval", lines, coco_data, "--json") == 0
+    printed = capsys.readouterr()
+    notes = [line for line in printed.err.splitlines() if line.startswith("NOTE: ")]
+    assert [note.split()[1] for note in notes] == ["1", "1", "classes"]
+    assert json.loads(printed.out)["ap_per_class"] == {"cat": 0, "dog": 1, "cow": None}
+
+
+def test_a_coco_data_set_with_scores_is_evaluated_without_a_detector(coco_data, tmp_path, capsys):
+    content = json.loads(coco_data.read_text())
+    content["images"] = [one | {"id": one["id"] + 30} for one in content["images"]]
+    content["annotations"] = [
+        one | {"image_id": one["image_id"] + 30, "score": 0.5} for one in content["annotations"]
+    ]
+    found = tmp_path / "detections.coco.json"
+    found.write_text(json.dumps(content))
+    assert call("eval", found, coco_data, "--json") == 0
+    printed = capsys.readouterr()
+    assert (json.loads(printed.out)["ap50"], printed.err) == (1, "")
+
+
 @pytest.mark.parametrize(
     ("line", "what"),
     [
         ({"image": "001.jpg", "objects": []}, "detections.jsonl:1: image 001.jpg is not in the"),
-        ({"image": "004.jpg", "objects": [{"class": "cow", "score": 1, "box": BOX}]}, "'cow'"),
+        ({"image": "004.jpg", "objects": [{"class": "dog", "score": 1, "box": []}]}, "'box'"),
     ],
 )
 def test_a_wrong_file_is_one_line_and_status_two(coco_data, tmp_path, capsys, line, what):
@@ -134,3 +158,15 @@ def test_images_without_annotations_are_submitted(tmp_path, capsys):
     lines = [line.split() for file in files for line in file.read_text().splitlines()]
     assert {line[0] for line in lines} == {"a", "b"}  # untrained: it finds all sorts of things
     assert json.loads((out / "evaluation.json").read_text())["ap50"] is None
+
+
+def test_a_name_that_voc_files_cannot_hold_is_refused_before_detecting(scenes, tmp_path, capsys):
+    named = [(f"photo {name}", sample) for name, sample in scenes(2)]
+    data = write_voc(tmp_path / "data", {"test": named}, classes=("a", "b"))
+    detector = create_model("scratchdet_nano", classes=("a", "b"), input_size=(64, 64)).eval()
+    save_model(detector, tmp_path / "model.safetensors")
+    given = ("eval", tmp_path / "model.safetensors", data, "--device", "cpu")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("scratchdet.evaluation.run.detect_all", None)  # it is not come to
+        assert call(*given, "--submission", "voc", "--out", tmp_path / "out") == 2
+    assert "'photo 000' has spaces" in " ".join(capsys.readouterr().err.split())

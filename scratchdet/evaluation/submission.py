@@ -44,7 +44,7 @@ def write_voc_submission(
     comp4.
     """
     check(data, detections)
-    _check_names(data, image_set)
+    check_voc_names(data, image_set)
     ids = list(data.ids)
     line = f"%s {' '.join([NUMBER] * 5)}\n"
     written = []
@@ -101,8 +101,8 @@ def _blocks(detections: Columns, rows: np.ndarray) -> Iterator[Columns]:
         yield Columns(*(column[rows[start : start + BLOCK]] for column in detections))
 
 
-def _check_names(data: DetectionData, image_set: str) -> None:
-    """Raises DataError where a name would break the line or the name of the file it is in."""
+def check_voc_names(data: DetectionData, image_set: str) -> None:
+    """Raises DataError where a name would break the line or the name of the VOC file it is in."""
     for what, names in (("class", data.classes), ("image set", (image_set,))):
         for name in names:
             if not name or "/" in name or "\0" in name:

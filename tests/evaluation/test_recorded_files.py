@@ -13,6 +13,7 @@ from scratchdet.data import coco, voc
 from scratchdet.data.coco_ids import read_ids
 from scratchdet.evaluation.detections_file import is_detections_file, read_detections
 from scratchdet.evaluation.metrics import Metrics, evaluate_detections
+from scratchdet.structures import DataError
 
 FIGURES = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large", "ar1", "ar10", "ar100")
 # ../shared/data/README.md, computed with the COCO API.
@@ -30,10 +31,11 @@ COCO_SETS = {
 
 def coco_metrics(truth: Path, found: Path) -> Metrics:
     assert is_detections_file(found)
-    assert not is_detections_file(truth)
     data = coco.read(truth)
+    with pytest.raises(DataError, match="has no 'score'"):
+        read_detections(truth, data)
     return evaluate_detections(
-        data, read_detections(found, data, ids=read_ids(truth)), protocol="coco"
+        data, read_detections(found, data, ids=read_ids(truth)).detections, protocol="coco"
     )
 
 
@@ -103,7 +105,7 @@ def test_voc_files_of_the_toy_set_give_its_published_figures(shared, tmp_path):
     labels = {line.split()[0] for file in lines.glob("*.txt") for line in file.open()}
     (label,) = map(int, labels)
     folder = as_voc_submission(lines, tmp_path / "results", ["cat"] * (label + 1))
-    detections = read_detections(folder, data)
+    detections = read_detections(folder, data).detections
     assert len(detections.scores) == 12
     percents = {
         protocol: round(100 * evaluate_detections(data, detections, protocol=protocol).ap50, 2)
@@ -119,7 +121,7 @@ def test_voc_files_of_a_hundred_images_are_read_whole(shared, tmp_path):
     data = voc.read(voc_data(source / "Annotations", tmp_path / "data"), classes=classes)
     folder = as_voc_submission(source / "detections", tmp_path / "results", classes)
     assert is_detections_file(folder)
-    detections = read_detections(folder, data)
+    detections = read_detections(folder, data).detections
     assert len(detections.scores) == 452
     ids = [data.ids[index] for index in detections.image_index]
     first = ids.index("2007_000027")

@@ -152,7 +152,7 @@ def test_files_read_back_give_the_very_figures(tmp_path, monkeypatch, block):
     write_coco_submission(tmp_path / "results.json", data, found, ids=ids)
     for path in (tmp_path / "voc", tmp_path / "results.json"):
         assert is_detections_file(path)
-        back = read_detections(path, data, ids=ids)
+        back = read_detections(path, data, ids=ids).detections
         assert len(back.scores) == len(found.scores) == 60
         for protocol in ("voc", "voc07", "coco"):
             expected = evaluate_detections(data, found, protocol=protocol).to_json()
@@ -169,7 +169,7 @@ def test_coco_result_is_read_back_to_the_bit(tmp_path):
     found = Columns(rng.integers(0, 2, 500), boxes, scores, rng.integers(0, 2, 500))
     data = data_of("a", "b")
     write_coco_submission(tmp_path / "results.json", data, found, ids=IDS)
-    back = read_detections(tmp_path / "results.json", data, ids=IDS)
+    back = read_detections(tmp_path / "results.json", data, ids=IDS).detections
     for column, again in zip(found, back, strict=True):
         np.testing.assert_array_equal(column, again)
         assert column.dtype == again.dtype
