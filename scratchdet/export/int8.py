@@ -18,12 +18,12 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 
-from scratchdet.export.card import Card
+from scratchdet.export.card import Card, Form
 from scratchdet.export.onnx import save_onnx, session_of
 from scratchdet.export.openvino import save_openvino
 from scratchdet.export.runtime import ExportedDetector
-from scratchdet.export.to_onnx import to_onnx
-from scratchdet.export.verify import verify
+from scratchdet.export.to_onnx import OUTPUTS, to_onnx
+from scratchdet.export.verify import verify, verify_file
 from scratchdet.models.detector import Detector
 from scratchdet.ops.pixels import fitted
 from scratchdet.structures import Predictor
@@ -34,7 +34,7 @@ VERIFIED = 8  # images on which the network in float32 is verified first
 
 Save = Callable[..., None]
 SAVERS: dict[str, Save] = {".onnx": save_onnx, ".xml": save_openvino}
-"""(network, path, metadata=) -> None, by the suffix of the file."""
+"""(network, path, metadata=, check=) -> None, by the suffix of the file."""
 
 
 class Figures(NamedTuple):
@@ -61,17 +61,44 @@ def export_int8(
     besides the card and the figures. Raises RuntimeError, and writes nothing, if the AP drops
     further, or the network in float32 is not the same as the detector.
     """
-    if path.suffix not in SAVERS:
-        raise ValueError(f"INT8 is for {' and '.join(SAVERS)}, not {path.name}")
-    if card.form != "end-to-end":
-        raise ValueError("INT8 is measured by its detections: leave --form raw out")
+    check_possible(path, form=card.form)
     if not calibration:
         raise ValueError("INT8 is calibrated on images: there is none")
+    shown, save = calibration[:VERIFIED], SAVERS[path.suffix]
     model = to_onnx(detector, card)
-    verify(detector, session_of(model), calibration[:VERIFIED], card=card)
+    verify(detector, session_of(model), shown, card=card)
     quantised = quantise(model, calibration, size=card.input_size)
     entries = card.to_strings() | dict(metadata or {}) | {"precision": "int8"}
-    figures = Figures(*(_figure(one, path.suffix, entries, measure) for one in (model, quantised)))
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder) / f"{name}{path.suffix}" for name in Figures._fields]
+        for network, file in zip((model, quantised), files, strict=True):
+            save(network, file, metadata=entries)
+        measured = [ExportedDetector(file) for file in files]
+        figures = Figures(*map(measure, measured))
+        _check_drop(figures, max_drop=max_drop)
+
+        def run(batch: np.ndarray) -> dict[str, np.ndarray]:
+            return dict(zip(OUTPUTS[card.form], measured[1].run(batch), strict=True))
+
+        entries |= {"ap_float32": f"{figures.float32:.4f}", "ap_int8": f"{figures.int8:.4f}"}
+        save(
+            quantised,
+            path,
+            metadata=entries,
+            check=lambda written: verify_file(written, run, shown, card=card),
+        )
+    return figures
+
+
+def check_possible(path: Path, *, form: Form) -> None:
+    """Raises ValueError if `export_int8` writes no such file, or not in this form."""
+    if path.suffix not in SAVERS:
+        raise ValueError(f"INT8 is for {' and '.join(SAVERS)}, not {path.name}")
+    if form != "end-to-end":
+        raise ValueError("INT8 is measured by its detections: leave --form raw out")
+
+
+def _check_drop(figures: Figures, *, max_drop: float) -> None:
     if math.isnan(figures.float32):
         raise ValueError("the AP is not defined: there is no object in what INT8 is measured on")
     if not figures.float32 - figures.int8 <= max_drop:
@@ -79,21 +106,6 @@ def export_int8(
             f"AP drops from {figures.float32:.4f} to {figures.int8:.4f} in INT8, by more than "
             f"{max_drop:g} (--max-drop). Nothing was written"
         )
-    entries |= {"ap_float32": f"{figures.float32:.4f}", "ap_int8": f"{figures.int8:.4f}"}
-    SAVERS[path.suffix](quantised, path, metadata=entries)
-    return figures
-
-
-def _figure(
-    network: onnx.ModelProto,
-    suffix: str,
-    metadata: Mapping[str, str],
-    measure: Callable[[Predictor], float],
-) -> float:
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / f"network{suffix}"
-        SAVERS[suffix](network, file, metadata=metadata)
-        return measure(ExportedDetector(file))
 
 
 def quantise(

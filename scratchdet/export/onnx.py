@@ -9,7 +9,7 @@ import onnxruntime
 
 from scratchdet.export.card import Card, Form
 from scratchdet.export.to_onnx import CHECKED, to_onnx
-from scratchdet.export.verify import Difference, verify
+from scratchdet.export.verify import Difference, verify, verify_file
 from scratchdet.files import replacing
 from scratchdet.models.detector import Detector
 from scratchdet.ops.coding import VARIANCES
@@ -46,16 +46,33 @@ def export_onnx(
         about=about,
     )
     model = to_onnx(detector, card)
-    difference = verify(detector, session_of(model), images, card=card)
-    save_onnx(model, path, metadata=card.to_strings())
+    run = session_of(model)
+    difference = verify(detector, run, images, card=card)
+    save_onnx(
+        model,
+        path,
+        metadata=card.to_strings(),
+        check=lambda written: verify_file(written, run, images, card=card),
+    )
     return difference
 
 
-def save_onnx(model: onnx.ModelProto, path: Path, *, metadata: Mapping[str, str]) -> None:
-    """Writes `path`, completely or not at all."""
+def save_onnx(
+    model: onnx.ModelProto,
+    path: Path,
+    *,
+    metadata: Mapping[str, str],
+    check: Callable[[Path], None] | None = None,
+) -> None:
+    """Writes `path`, completely or not at all.
+
+    check: is given what was written before it takes its place; raises an error if that is wrong.
+    """
     onnx.helper.set_model_props(model, dict(metadata))
     with replacing(path) as temporary:
         onnx.save(model, temporary)
+        if check is not None:
+            check(temporary)
 
 
 def make_card(

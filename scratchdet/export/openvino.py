@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +34,7 @@ def export_openvino(
     """
     from scratchdet.export.onnx import with_checked
     from scratchdet.export.to_onnx import to_onnx
-    from scratchdet.export.verify import verify
+    from scratchdet.export.verify import verify, verify_file
 
     model = to_onnx(detector, card)
     network = compiled(_converted(with_checked(model)))
@@ -43,18 +43,34 @@ def export_openvino(
         return {key.any_name: value for key, value in network({"images": batch}).items()}
 
     difference = verify(detector, run, images, card=card)
-    save_openvino(model, path, metadata=card.to_strings())
+    save_openvino(
+        model,
+        path,
+        metadata=card.to_strings(),
+        check=lambda written: verify_file(written, run, images, card=card),
+    )
     return difference
 
 
-def save_openvino(model: onnx.ModelProto, path: Path, *, metadata: Mapping[str, str]) -> None:
-    """Writes an ONNX network as `path` (.xml) and its weights beside it, both or none."""
+def save_openvino(
+    model: onnx.ModelProto,
+    path: Path,
+    *,
+    metadata: Mapping[str, str],
+    check: Callable[[Path], None] | None = None,
+) -> None:
+    """Writes an ONNX network as `path` (.xml) and its weights beside it, both or none.
+
+    check: is given what was written before it takes its place; raises an error if that is wrong.
+    """
     openvino = _library()
     converted = _converted(model)
     converted.set_rt_info(json.dumps(metadata), ENTRY)
     # The weights take their place first: the .xml is what a reader opens.
     with replacing(path) as description, replacing(path.with_suffix(".bin")):
         openvino.save_model(converted, description, compress_to_fp16=False)
+        if check is not None:
+            check(description)
 
 
 def read_ir(path: Path) -> Any:

@@ -6,7 +6,9 @@ same numbers. To compare final detections alone would be neither strict nor stab
 overlap by 0.45, or a score of 0.01, fall to one side or the other by the last bit.
 """
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +17,8 @@ from torch import Tensor
 from torchvision.ops import clip_boxes_to_image, nms
 
 from scratchdet.export.card import Card
+from scratchdet.export.engines import open_file
+from scratchdet.export.to_onnx import OUTPUTS
 from scratchdet.models.detector import Detector
 from scratchdet.ops.boxes import denormalise
 from scratchdet.ops.coding import decode
@@ -24,6 +28,8 @@ LARGEST_SCORE = 1e-3  # difference of a score that is allowed
 LARGEST_BOX = 0.1  # of a corner, in pixels of the network's input
 LAST_BITS = 1e-6  # of an overlap: engines round differently
 BATCH = 4  # images at a time, after a first batch of one
+ALLOWED = {"scores": LARGEST_SCORE, "boxes": LARGEST_BOX, "logits": LARGEST_SCORE}
+"""In the outputs of a file, to those of the network in memory; all others have to be equal."""
 OTHER_SIZES = ((0.61, 0.83), (1.37, 1.04))  # height and width, times those of the input
 
 Run = Callable[[np.ndarray], Mapping[str, np.ndarray]]
@@ -48,8 +54,9 @@ def verify(detector: Detector, run: Run, images: Sequence[np.ndarray], *, card: 
     """
     if not images:
         raise ValueError("an exported network is verified on images: there is none")
+    detector = copy.deepcopy(detector).eval()
     score = box = 0.0
-    detections = 0
+    counts: list[int] = []
     for part in _batches(images, card):
         expected_scores, expected_boxes = priors_say(detector, part)
         found = {name: torch.from_numpy(array) for name, array in run(part.numpy()).items()}
@@ -71,30 +78,56 @@ def verify(detector: Detector, run: Run, images: Sequence[np.ndarray], *, card: 
         if card.form == "end-to-end":
             for number in range(len(part)):
                 _check_choice({name: array[number] for name, array in found.items()}, card)
-            detections += int(found["count"].sum())
-    return Difference(len(images), detections, score, box)
+            counts += found["count"].tolist()
+    return Difference(len(images), sum(counts[: len(images)]), score, box)  # the others are again
+
+
+def verify_file(path: Path, run: Run, images: Sequence[np.ndarray], *, card: Card) -> None:
+    """Raises RuntimeError unless the file has the card, and gives on `images` what `run` gives.
+
+    `run`, a network in memory, has been verified; this is what others will have.
+    """
+    written, own = open_file(path)
+    if own != card:
+        raise RuntimeError(f"the metadata are not read as they were written: {own} for {card}")
+    for part in _batches(images, card):
+        expected = run(part.numpy())
+        for name, found in zip(OUTPUTS[card.form], written(part.numpy()), strict=True):
+            if not _nearly(found, expected[name], allowed=ALLOWED.get(name, 0.0)):
+                raise RuntimeError(
+                    f"the file that was written gives other {name} than the network that was "
+                    "verified. Nothing was written"
+                )
+
+
+def _nearly(found: np.ndarray, expected: np.ndarray, *, allowed: float) -> bool:
+    return found.shape == expected.shape and np.allclose(found, expected, rtol=0, atol=allowed)
 
 
 def _batches(images: Sequence[np.ndarray], card: Card) -> Iterator[Tensor]:
     """The images (B, H, W, C) as the network is fed, one and then several at a time.
 
-    For a network of dynamic size some of them at other sizes, too, where maps round otherwise.
+    Where there are fewer than that takes, they come again. For a network of dynamic size some of
+    them at other sizes, too, where maps round otherwise.
     """
+    count = max(len(images), 1 + BATCH)
+    cycled = [images[number % len(images)] for number in range(count)]
     sizes = [card.input_size]
     if card.dynamic_size:
         height, width = card.input_size
         sizes += [(round(height * tall), round(width * wide)) for tall, wide in OTHER_SIZES]
     for number, size in enumerate(sizes):
-        batch = torch.from_numpy(fitted(images if number == 0 else images[: BATCH + 1], size))
+        batch = torch.from_numpy(fitted(cycled if number == 0 else cycled[: 1 + BATCH], size))
         yield batch[:1]
-        if len(batch) > 1:
-            yield from batch[1:].split(BATCH)
+        yield from batch[1:].split(BATCH)
 
 
 @torch.no_grad()
 def priors_say(detector: Detector, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Scores (B, P, C) and boxes (B, P, 4) of all priors, in pixels of `images` (B, H, W, C)."""
-    detector.eval()
+    """Scores (B, P, C) and boxes (B, P, 4) of all priors, in pixels of `images` (B, H, W, C).
+
+    The detector is in `eval()`.
+    """
     raw = detector(detector.normalise(images.to(detector.device)))
     size = (images.shape[1], images.shape[2])
     return _scores_and_boxes(raw.logits.cpu(), raw.offsets.cpu(), detector.priors_for(size), size)

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -141,6 +142,21 @@ def test_what_is_not_as_good_or_cannot_be_told_writes_nothing(
     given |= {name: value for name, value in choices.items() if name in given}
     with pytest.raises(error, match=re.escape(message)):
         export_int8(detector, file, card=make_card(detector, form=form), **given)
+    assert not list(tmp_path.iterdir())
+
+
+def test_bytes_that_are_not_what_was_measured_are_not_written(detector, tmp_path, monkeypatch):
+    def save(model, path, *, save=onnx.save, **choices):
+        for entry in model.graph.initializer if Path(path).parent == tmp_path else ():
+            if entry.data_type == onnx.TensorProto.INT8 and len(entry.dims) == 4:
+                values = onnx.numpy_helper.to_array(entry) // 2
+                entry.CopyFrom(onnx.numpy_helper.from_array(values, entry.name))
+        save(model, path, **choices)
+
+    monkeypatch.setattr(onnx, "save", save)
+    given = {"calibration": make_images(), "measure": lambda predictor: 0.5, "max_drop": 0.0}
+    with pytest.raises(RuntimeError, match=r"the file that was written gives other \w+ than"):
+        export_int8(detector, tmp_path / "small.onnx", card=make_card(detector), **given)
     assert not list(tmp_path.iterdir())
 
 

@@ -82,6 +82,37 @@ def test_a_network_that_computes_something_else_is_not_written(
     assert list(tmp_path.iterdir()) == []
 
 
+def change(model: onnx.ModelProto) -> None:
+    """Makes every filter another one."""
+    for entry in model.graph.initializer:
+        if len(entry.dims) == 4:
+            values = onnx.numpy_helper.to_array(entry) * np.float32(1.01)
+            entry.CopyFrom(onnx.numpy_helper.from_array(values, entry.name))
+
+
+def test_bytes_that_are_not_what_was_verified_are_not_written(
+    tmp_path, monkeypatch, exported, nano, images
+):
+    monkeypatch.setattr(exporting, "to_onnx", lambda detector, card: onnx.load(exported))
+
+    def save(model, path, *, save=onnx.save):
+        change(model)
+        save(model, path)
+
+    monkeypatch.setattr(onnx, "save", save)
+    with pytest.raises(RuntimeError, match=r"the file that was written gives other \w+ than"):
+        export_onnx(nano, tmp_path / "other.onnx", images=images)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_metadata_that_do_not_arrive_are_not_written(tmp_path, monkeypatch, exported, nano, images):
+    monkeypatch.setattr(exporting, "to_onnx", lambda detector, card: onnx.load(exported))
+    monkeypatch.setattr(onnx.helper, "set_model_props", lambda model, metadata: None)
+    with pytest.raises(RuntimeError, match="metadata are not read as they were written"):
+        export_onnx(nano, tmp_path / "other.onnx", images=images, min_score=0.02)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_detector_is_as_it_was_after_it_was_exported(exported, nano, make):
     untouched = make.nano().state_dict()
     assert nano.state_dict().keys() == untouched.keys()

@@ -74,6 +74,21 @@ def test_another_network_is_not_kept(make, images, exported_once, tmp_path):
 
 
 @installed
+def test_bytes_that_are_not_what_was_verified_are_not_written(
+    nano, images, exported_once, tmp_path, monkeypatch
+):
+    import openvino as library
+
+    def save(model, path, *, save=library.save_model, **_):
+        save(model, path, compress_to_fp16=True)
+
+    monkeypatch.setattr(library, "save_model", save)
+    with pytest.raises(RuntimeError, match=r"the file that was written gives other \w+ than"):
+        export_openvino(nano, tmp_path / "nano.xml", card=make_card(nano), images=images)
+    assert not list(tmp_path.iterdir())
+
+
+@installed
 @pytest.mark.parametrize(
     ("files", "message"),
     [

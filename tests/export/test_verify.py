@@ -8,6 +8,7 @@ from scratchdet.export.graph import Choice, Outputs, Predictions, Rows, Whole
 from scratchdet.export.onnx import make_card
 from scratchdet.export.to_onnx import CHECKED, OUTPUTS
 from scratchdet.export.verify import LARGEST_BOX, LARGEST_SCORE, choose, verify
+from scratchdet.ops.pixels import fitted
 from scratchdet.ops.postprocess import postprocess
 from scratchdet.structures import Raw
 
@@ -55,6 +56,31 @@ def test_the_same_network_passes_in_batches_of_one_and_several(nano, engine, ima
     assert difference.images == 5
     assert difference.detections > 100
     assert difference.score < 1e-5
+
+
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_one_and_four_images_at_a_time_are_run_however_few_there_are(
+    nano, engine, make, card, count
+):
+    batches, images = [], make.images(count)
+
+    def run(batch):
+        batches.append(len(batch))
+        return engine(batch)
+
+    difference = verify(nano, run, images, card=card)
+    assert batches[:2] == [1, 4]
+    assert sum(batches) == max(5, count)
+    found = engine(fitted(images, (64, 96)))["count"]
+    assert (difference.images, difference.detections) == (count, found.sum())
+
+
+def test_the_detector_stays_in_training_as_it_was(make, engine, images, card):
+    nano = make.nano()
+    nano.train().backbone.eval()  # a frozen part
+    modes = [layer.training for layer in nano.modules()]
+    verify(nano, engine, images, card=card)
+    assert [layer.training for layer in nano.modules()] == modes
 
 
 def add(index, amount):
