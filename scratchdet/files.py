@@ -22,11 +22,11 @@ def replacing(path: Path, *, keep: Path | None = None) -> Iterator[Path]:
 
     Flushed to the disk before it is renamed, so that a crash at any moment leaves the old file or
     the new one. After an error the old file is untouched and the temporary one is gone. An OSError
-    names `path`; it is DiskFull where that is the reason. keep: what the old file is called
-    afterwards; a crash between the two renames leaves it there, and nothing at `path`.
+    of writing it names `path`; see `writing`. keep: what the old file is called afterwards; a crash
+    between the two renames leaves it there, and nothing at `path`.
     """
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
-    with writing(path):
+    with writing(path, temporary=temporary):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary
@@ -47,21 +47,28 @@ def write_text(path: Path, text: str) -> None:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Inside, an OSError of writing names `path`, and is DiskFull where that is the reason."""
+def writing(path: Path, *, temporary: Path | None = None) -> Iterator[None]:
+    """Inside, an OSError of writing names `path`, and is DiskFull where that is the reason.
+
+    temporary: the file or folder where `path` is written meanwhile. An error that names a file
+    elsewhere keeps the name.
+    """
     try:
         yield
     except OSError as error:
         if error.errno is None or error.strerror is None:
             raise
         kind = DiskFull if error.errno in FULL else OSError
-        raise kind(error.errno, error.strerror, str(path)) from error
+        named = path if error.filename is None else Path(str(error.filename))
+        if (temporary or path).absolute() in (named.absolute(), *named.absolute().parents):
+            named = path
+        raise kind(error.errno, error.strerror, str(named)) from error
 
 
 def check_writable(folder: Path) -> None:
     """Raises OSError if no file can be written to `folder`, or where it will be made."""
     existing = next(one for one in (folder, *folder.parents) if one.exists())
-    with writing(folder), tempfile.TemporaryFile(dir=existing) as probe:
+    with writing(folder, temporary=existing), tempfile.TemporaryFile(dir=existing) as probe:
         probe.write(b"\0")
         probe.flush()
 

@@ -139,7 +139,18 @@ def test_a_full_disk_is_told_from_other_errors_and_names_the_file(file, number):
 
 def test_another_error_of_the_system_names_the_file_and_is_no_full_disk(file):
     with pytest.raises(PermissionError, match=r"Permission denied: '.*/result\.txt'$"):
-        fail_half_way(file, OSError(errno.EACCES, "Permission denied", "something else"))
+        fail_half_way(file, OSError(errno.EACCES, "Permission denied"))
+    with pytest.raises(PermissionError, match=r"denied: '.*/result\.txt'$"), replacing(file) as one:
+        raise OSError(errno.EACCES, "Permission denied", str(one))
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"), [(errno.EACCES, PermissionError), (errno.ENOSPC, DiskFull)]
+)
+def test_an_error_about_another_file_keeps_its_name(file, number, kind):
+    with pytest.raises(kind, match=r"'other/a\.png'$"):
+        fail_half_way(file, OSError(number, os.strerror(number), "other/a.png"))
+    assert file.read_text() == "old"
 
 
 def dead_process() -> int:

@@ -211,13 +211,15 @@ def _new_folder(path: Path) -> Iterator[Path]:
     """A folder that will be called `path`. Whatever is there already may be anyone's work."""
     if path.exists():
         raise DataError(f"{path}: is there already; give another --out, or delete it")
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as holder:
-            folder = Path(holder) / path.name
-            folder.mkdir()
-            yield folder
-            folder.rename(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as holder,
+        writing(path, temporary=Path(holder)),
+    ):
+        folder = Path(holder) / path.name
+        folder.mkdir()
+        yield folder
+        folder.rename(path)
 
 
 def _write_new(path: Path, content: bytes) -> None:

@@ -1,6 +1,7 @@
 """Results as files: what is written is what our own readers read."""
 
 import csv
+import errno
 import json
 import os
 import tracemalloc
@@ -199,6 +200,15 @@ def test_a_folder_that_is_there_may_be_anyones_work(kind, folder, tmp_path):
     with pytest.raises(DataError, match=f"{folder}: is there already; give another --out"):
         write(kind, tmp_path, [result("in/a.png", nothing_found(), (30, 40))])
     assert [path.read_text() for path in (tmp_path / folder).iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize(("kind", "folder"), [("voc", "Annotations"), ("yolo", "labels")])
+def test_an_error_names_the_file_or_folder_that_it_is_about(kind, folder, tmp_path):
+    a = result("in/a.png", nothing_found(), (30, 40))
+    with pytest.raises(FileExistsError, match=rf"'{tmp_path}/{folder}'$"):
+        write(kind, tmp_path, [a, a])
+    with pytest.raises(PermissionError, match=r"'a\.png'$"), WRITERS[kind](tmp_path, CLASSES):
+        raise OSError(errno.EACCES, "Permission denied", "a.png")
 
 
 @pytest.mark.parametrize("kind", WRITERS)
