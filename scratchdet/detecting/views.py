@@ -1,17 +1,14 @@
 """What a detector looks at, one image or one frame of a video at a time; images, read ahead."""
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
-from scratchdet.data.images import read_image
+from scratchdet.data.read_ahead import pixels_or_why, read_ahead
 from scratchdet.detecting.sources import ImageFile
 from scratchdet.structures import DataError, Predictor
-
-READERS = 4  # threads that decode: OpenCV releases the GIL
 
 
 class View(NamedTuple):
@@ -34,18 +31,9 @@ def image_batches(
 ) -> Iterator[list[View]]:
     """The images, decoded, a batch at a time; the next is decoded while one is worked on."""
     read = partial(_read, channels=detector.in_channels, dtype=detector.image_dtype)
-    with ThreadPoolExecutor(READERS) as readers:
-        coming = [readers.submit(read, image) for image in images[:batch]]
-        for start in range(batch, len(images) + batch, batch):
-            following = images[start : start + batch]
-            current, coming = coming, [readers.submit(read, image) for image in following]
-            yield [future.result() for future in current]
+    return read_ahead(images, read, batch=batch)
 
 
 def _read(image: ImageFile, *, channels: int, dtype: str) -> View:
-    pixels: np.ndarray | DataError
-    try:
-        pixels = read_image(image.reference, channels=channels, dtype=dtype)
-    except DataError as error:
-        pixels = error
+    pixels = pixels_or_why(image.reference, channels=channels, dtype=dtype)
     return View(image.reference, image.name, pixels)

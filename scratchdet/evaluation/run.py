@@ -1,14 +1,13 @@
 """A detector over a data set, and the figures it gets."""
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from scratchdet.data.formats import list_splits, read_data
-from scratchdet.data.images import read_image
+from scratchdet.data.read_ahead import READERS, pixels_or_why, read_ahead
 from scratchdet.data.split import split_called
 from scratchdet.data.survey import survey_images, usable_images
 from scratchdet.data.voc_listed import read_listed
@@ -26,7 +25,6 @@ from scratchdet.structures import (
 )
 
 BATCH = 16
-READERS = 4  # threads that decode: OpenCV releases the GIL
 
 
 def detect_all(
@@ -44,7 +42,7 @@ def detect_all(
     """
     found: list[Detections | Arrays] = []
     read = partial(_read, channels=detector.in_channels, dtype=detector.image_dtype)
-    for images in _batches(data, read, batch=batch):
+    for images in read_ahead(data, read, batch=batch):
         in_readable = iter(detector.predict([one for one in images if isinstance(one, np.ndarray)]))
         for image in images:
             if not isinstance(image, DataError):
@@ -62,22 +60,7 @@ def detect_all(
 
 
 def _read(record: Record, *, channels: int, dtype: str) -> np.ndarray | DataError:
-    try:
-        return read_image(record.path, channels=channels, dtype=dtype, annotated_size=record.size)
-    except DataError as error:
-        return error
-
-
-def _batches(
-    data: DetectionData, read: Callable[[Record], np.ndarray | DataError], *, batch: int
-) -> Iterator[list[np.ndarray | DataError]]:
-    """The decoded images, a batch at a time; the next is decoded while one is worked on."""
-    with ThreadPoolExecutor(READERS) as readers:
-        coming = [readers.submit(read, data[i]) for i in range(min(batch, len(data)))]
-        for start in range(0, len(data), batch):
-            following = range(start + batch, min(start + 2 * batch, len(data)))
-            current, coming = coming, [readers.submit(read, data[i]) for i in following]
-            yield [future.result() for future in current]
+    return pixels_or_why(record.path, channels=channels, dtype=dtype, annotated_size=record.size)
 
 
 def default_split(path: Path | str) -> str | None:
