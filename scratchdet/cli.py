@@ -11,7 +11,7 @@ import tyro
 from rich.console import Console
 
 from scratchdet.cli_arguments import description
-from scratchdet.cli_detect import detect
+from scratchdet.cli_detect import INTERRUPTED, detect
 from scratchdet.cli_download import download
 from scratchdet.cli_eval import evaluate
 from scratchdet.cli_export import export
@@ -27,7 +27,6 @@ from scratchdet.terminal import say
 
 NO = 1  # exit status: it ran, and the answer is no
 WRONG_USE = 2  # exit status
-INTERRUPTED = 130  # exit status of a command that Ctrl-C ended, as shells have it
 
 
 def demo(

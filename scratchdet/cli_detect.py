@@ -14,9 +14,11 @@ from scratchdet.testing import OVERLAP, Asking, Tta
 
 if TYPE_CHECKING:
     from scratchdet.detecting.run import Summary
+    from scratchdet.structures import Predictor
 
 NO = 1  # exit status: it ran, and the answer is no
 INTERRUPTED = 130  # exit status of a command that Ctrl-C ended, as shells have it
+MIN_SCORE = 0.3  # what is shown to people; an evaluation takes lower ones too
 BATCH = 4  # on a CPU no faster than 1, nor slower (docs/detect.md)
 
 
@@ -54,8 +56,9 @@ class DetectCommand:
     """The formats of the results, one or several (docs/detect.md)."""
     pictures: bool = True
     """Draw what is found; without, only the results are written."""
-    min_score: float = 0.3
-    """Draw and list detections from this score on."""
+    min_score: float | None = None
+    """Draw and list detections above this score. None: 0.3, or what an exported network was
+    exported with, if that is more."""
     class_score: Annotated[tuple[str, ...], tyro.conf.arg(metavar="CLASS=SCORE ...")] = ()
     """Instead of --min-score, for single classes."""
     classes: Annotated[tuple[str, ...], tyro.conf.arg(metavar="CLASS ...")] = ()
@@ -94,13 +97,15 @@ def detect(arguments: Sequence[str]) -> int:
     from scratchdet.train.interrupt import catching_interrupts
 
     console = Console()
+    formats = tuple(dict.fromkeys(command.save))
     sources = find_sources(command.sources, leave_out=command.out)
     asking = Asking(command.tta, command.tile, command.overlap)
     detector = load_predictor(command.model, device=command.device)
+    least_score, keep = _limits(detector)
     detector = asked_again(detector, command.model, asking)
     least = thresholds(
         detector.classes,
-        min_score=command.min_score,
+        min_score=max(MIN_SCORE, least_score) if command.min_score is None else command.min_score,
         class_scores=class_scores,
         only=command.classes,
     )
@@ -109,19 +114,21 @@ def detect(arguments: Sequence[str]) -> int:
         sources = sources._replace(images=images)
         for file, why in left_over.items():
             say(console, f"{file}: {why}")
+    asked_once = command.tta == "none" and not command.tile  # else lists are merged
     with progress_bar(console, "detecting") as report, catching_interrupts() as stop:
         summary = run.detect(
             detector,
             sources,
-            output=Output(folder=command.out, formats=command.save, pictures=command.pictures),
+            output=Output(folder=command.out, formats=formats, pictures=command.pictures),
             least=least,
             watching=run.Watching(
                 progress=report, unreadable=lambda why: say(console, why), stop=stop
             ),
+            keep=keep if asked_once else None,
             batch=command.batch,
             every=command.every,
         )
-    _say_summary(console, summary, command.out)
+    _say_summary(console, summary, command.out, keep=keep)
     if summary.interrupted:
         return INTERRUPTED
     return NO if summary.unreadable else 0
@@ -133,7 +140,8 @@ def _checked(command: DetectCommand) -> dict[str, float]:
         raise ValueError("give at least one image, folder, pattern, video or stream; see --help")
     if command.batch < 1 or command.every < 1:
         raise ValueError("--batch and --every are 1 or more")
-    _check_score("--min-score", command.min_score)
+    if command.min_score is not None:
+        _check_score("--min-score", command.min_score)
     class_scores = {}
     for given in command.class_score:
         name, _, score = given.rpartition("=")
@@ -150,13 +158,19 @@ def _check_score(flag: str, score: float) -> None:
         raise ValueError(f"{flag} is {score:g}; scores are from 0 to 1")
 
 
-def _say_summary(console: Console, summary: "Summary", out: Path) -> None:
+def _limits(detector: "Predictor") -> tuple[float, int]:
+    """The lowest score, and the most objects of one image, that the detector can find."""
     from scratchdet.ops.limits import KEEP
 
+    card = getattr(detector, "card", None)  # of exported networks, where both are fixed
+    return (0.0, KEEP) if card is None else (card.min_score, card.keep)
+
+
+def _say_summary(console: Console, summary: "Summary", out: Path, *, keep: int) -> None:
     if summary.full:
         say(
             console,
-            f"NOTE: {summary.full} of the images or frames had {KEEP} detections, the most that "
+            f"NOTE: {summary.full} of the images or frames had {keep} detections, the most that "
             "are kept of one: there may be more objects",
         )
     counts = {"images": summary.images, "frames": summary.frames}

@@ -15,6 +15,8 @@ import pytest
 from rtsp_camera import rtsp_camera
 
 from scratchdet.cli import main
+from scratchdet.detecting import run
+from scratchdet.detecting.run import Summary
 from scratchdet.export.onnx import export_onnx
 from scratchdet.models.saved import save_model
 from scratchdet.models.zoo import create_model
@@ -51,6 +53,11 @@ def folder(tmp_path_factory) -> Path:
     save_model(detector, folder / "nano.safetensors")
     image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
     export_onnx(detector.eval(), folder / "nano.onnx", images=[image])
+    for name, limits in {
+        "strict": {"min_score": 0.02, "keep": 7},
+        "stricter": {"min_score": 0.5},
+    }.items():
+        export_onnx(detector, folder / f"{name}.onnx", images=[image], **limits)
     cv2.imwrite(str(folder / "a.png"), image[..., ::-1])
     return folder
 
@@ -152,6 +159,36 @@ def test_it_says_how_fast_it_was_and_where_more_may_be(folder, here, capsys):
     assert note.startswith("NOTE: 1 of the images or frames had 200 detections, the most that")
     assert summary.startswith("200 objects in 1 images: found (")
     assert summary.endswith(" images/s)")
+
+
+def test_the_note_knows_how_many_an_exported_network_keeps(folder, here, capsys):
+    assert call(folder / "strict.onnx", folder / "a.png", "--min-score", "0.02") == 0
+    assert capsys.readouterr().out.startswith("NOTE: 1 of the images or frames had 7 detections")
+
+
+@pytest.mark.parametrize("asking", [["--tta", "flip"], ["--tile", "32"]])
+def test_of_several_looks_nothing_is_told_about_how_many_are_kept(folder, here, capsys, asking):
+    assert call(folder / "nano.onnx", folder / "a.png", "--min-score", "0.01", *asking) == 0
+    assert "NOTE" not in capsys.readouterr().out
+
+
+def test_a_network_is_asked_for_no_less_than_it_was_exported_with(folder, here, capsys):
+    assert call(folder / "stricter.onnx", folder / "a.png") == 0
+    assert call(folder / "stricter.onnx", folder / "a.png", "--min-score", "0.4") == 2
+    assert "exported with min_score 0.5" in capsys.readouterr().err
+
+
+def test_without_a_score_what_is_above_three_tenths_counts(folder, here, monkeypatch):
+    asked = []
+    monkeypatch.setattr(run, "detect", lambda *_, least, **__: asked.append(least) or Summary())
+    for model in ("nano.safetensors", "strict.onnx", "stricter.onnx"):
+        assert call(folder / model, folder / "a.png") == 0
+    assert np.array(asked).tolist() == [[0.3, 0.3], [0.3, 0.3], [0.5, 0.5]]
+
+
+def test_a_format_that_is_named_twice_is_written_once(folder, here):
+    assert call(folder / "nano.onnx", folder / "a.png", "--save", "jsonl", "csv", "jsonl") == 0
+    assert len(objects(here / "found")) == 1
 
 
 def test_several_sources_and_formats_at_once(folder, here, capsys):

@@ -4,12 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from scratchdet.analysis.plots import draw_detections, fitted
-from scratchdet.data.images import EXTENSIONS
-from scratchdet.detecting.sources import VIDEOS
+from scratchdet.detecting.mark import is_marked, marked_png
+from scratchdet.files import replacing
 from scratchdet.structures import Arrays, DataError
+
+PICTURE, VIDEO = ".png", ".mp4"
 
 LEAST_PICTURE = 320
 """Pixels of the longer side; smaller images are enlarged, or their tags would hide them."""
@@ -27,15 +30,15 @@ class Output:
 
 
 def check_folder(output: Output) -> None:
-    """DataError if there are pictures in the folder, but no results that they could be part of."""
-    folder = output.folder
-    if not output.pictures or not folder.is_dir() or any(folder.glob("detections.*")):
+    """DataError if a picture or video there that might be overwritten is none of a former run."""
+    if not output.pictures or not output.folder.is_dir():
         return
-    if any(file.suffix.lower() in (*EXTENSIONS, *VIDEOS) for file in folder.iterdir()):
-        raise DataError(
-            f"{folder}: holds pictures that are no results, and might be overwritten; "
-            "give another --out"
-        )
+    for file in output.folder.iterdir():
+        if file.suffix.lower() in (PICTURE, VIDEO) and not is_marked(file):
+            raise DataError(
+                f"{file}: is no annotated picture or video of `detect`, and might be overwritten; "
+                "give another --out"
+            )
 
 
 def check_target(target: Path, sources: Sequence[str]) -> None:
@@ -55,3 +58,10 @@ def drawn_large(image: np.ndarray, found: Arrays, classes: Sequence[str]) -> np.
         return drawn(image, found, classes)
     picture, factors = fitted(image, LEAST_PICTURE)
     return drawn(picture, found._replace(boxes=found.boxes * factors), classes)
+
+
+def save_picture(picture: np.ndarray, target: Path) -> None:
+    """Writes the RGB picture as a PNG that the next run may replace, whole or not at all."""
+    encoded = cv2.imencode(PICTURE, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1]
+    with replacing(target) as temporary:
+        temporary.write_bytes(marked_png(encoded.tobytes()))

@@ -8,17 +8,24 @@ from pathlib import Path
 
 import numpy as np
 
-from scratchdet.analysis.plots import save_image
 from scratchdet.data.references import files_of
 from scratchdet.detecting.names import Names
-from scratchdet.detecting.output import Output, check_folder, check_target, drawn, drawn_large
+from scratchdet.detecting.output import (
+    PICTURE,
+    VIDEO,
+    Output,
+    check_folder,
+    check_target,
+    drawn,
+    drawn_large,
+    save_picture,
+)
 from scratchdet.detecting.sources import ImageFile, Sources
 from scratchdet.detecting.thresholds import above
-from scratchdet.detecting.video import count_frames, frame_batches, open_video
+from scratchdet.detecting.video import count_frames, frame_batches, open_video, without_password
 from scratchdet.detecting.video_file import writing_video
 from scratchdet.detecting.views import View, image_batches
 from scratchdet.detecting.writers import WRITERS, Result, Write
-from scratchdet.ops.limits import KEEP
 from scratchdet.structures import Arrays, DataError, Predictor, as_arrays
 
 
@@ -42,7 +49,9 @@ class Summary:
     objects: int = 0
     unreadable: int = 0
     full: int = 0
-    """Images and frames with as many detections as are kept of one: there may be more objects."""
+    """Images and frames with as many detections as are kept of one: there may be more objects.
+
+    0 where nobody said how many are kept."""
     interrupted: bool = False
     """Something was left out because the user wanted to stop; not so of a live stream."""
     seconds: float = 0.0
@@ -55,13 +64,15 @@ def detect(
     output: Output,
     least: np.ndarray,
     watching: Watching,
+    keep: int | None = None,
     batch: int = 1,
     every: int = 1,
 ) -> Summary:
     """Writes what is found in all images, then in all videos.
 
     A picture is called as its (first) file is, an annotated video as the video; where two share a
-    name, the later gets a number. least: see `thresholds`. every: 2 for every second frame.
+    name, the later gets a number. least: see `thresholds`. keep: the most detections that the
+    detector keeps of an image, if there is such a number. every: 2 for every second frame.
     """
     check_folder(output)
     if sources.videos:
@@ -71,6 +82,7 @@ def detect(
         output=output,
         least=least,
         watching=watching,
+        keep=keep,
         total=_total(sources, every),
     )
     began = time.monotonic()
@@ -92,6 +104,7 @@ class _Run:
     output: Output
     least: np.ndarray
     watching: Watching
+    keep: int | None
     total: int | None
     writes: Sequence[Write] = ()
     summary: Summary = field(default_factory=Summary)
@@ -101,10 +114,10 @@ class _Run:
         for result in self._look(image_batches(images, self.detector, batch=batch)):
             self.summary.images += 1
             if self.output.pictures:
-                target = self.output.folder / f"{result.stem}.png"
+                target = self.output.folder / f"{result.stem}{PICTURE}"
                 check_target(target, files_of(result.view.reference))
                 picture = drawn_large(result.image, result.found, self.detector.classes)
-                save_image(picture, target)
+                save_picture(picture, target)
         self.summary.interrupted |= self.watching.stop()
 
     def video(self, source: str, *, batch: int, every: int) -> None:
@@ -116,8 +129,8 @@ class _Run:
         except DataError as error:
             self._skip(error)
             return
-        video = replace(video, stem=self.names.free(video.stem))
-        target = self.output.folder / f"{video.stem}.mp4"
+        video = replace(video, stem=self.names.free(video.stem, frames=True))
+        target = self.output.folder / f"{video.stem}{VIDEO}"
         check_target(target, [source])
         channels, stop = self.detector.in_channels, self.watching.stop
         views = frame_batches(video, channels=channels, batch=batch, every=every, stop=stop)
@@ -153,7 +166,7 @@ class _Run:
                 self.watching.progress(done, self.total)
 
     def _written(self, view: View, image: np.ndarray, found: Arrays) -> Result:
-        self.summary.full += len(found.scores) == KEEP  # of tiles there may be more, and are
+        self.summary.full += len(found.scores) == self.keep
         # The names of frames follow from that of their video, and are too many to be remembered.
         stem = view.name if view.frame is not None else self.names.free(Path(view.name).stem)
         result = Result(view, stem, image, above(found, self.least))
@@ -171,8 +184,8 @@ def _check_takes_video(detector: Predictor, video: str) -> None:
     """DataError if the detector's images are none that a video has."""
     if detector.in_channels not in (1, 3) or detector.image_dtype != "uint8":
         raise DataError(
-            f"{video}: a video has 3 channels of uint8, or grey; this detector takes "
-            f"{detector.in_channels} of {detector.image_dtype}"
+            f"{without_password(video)}: a video has 3 channels of uint8, or grey; this detector "
+            f"takes {detector.in_channels} of {detector.image_dtype}"
         )
 
 

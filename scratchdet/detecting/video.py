@@ -16,6 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 import cv2
 import numpy as np
 
+from scratchdet.detecting.names import FRAME
 from scratchdet.detecting.sources import ADDRESS, CAMERA, is_stream
 from scratchdet.detecting.video_file import check_unicode
 from scratchdet.detecting.views import View
@@ -36,7 +37,7 @@ class Video:
     """An open video or stream."""
 
     reference: str
-    """As results call it: of an address without the user's name and password."""
+    """As results call it: see `without_password`."""
     stem: str
     """How files about it are called."""
     live: bool
@@ -96,11 +97,15 @@ def _why_not(reference: str) -> str:
 
 
 def without_password(source: str) -> str:
-    """The address without `user:password@`: results are read by others. Other names as they are."""
+    """The address without `user:password@` and `?user=me&pwd=secret`: results are read by others.
+
+    Other names as they are.
+    """
     if not ADDRESS.fullmatch(source):
         return source
     parts = urlsplit(source)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=host, query="", fragment=""))
 
 
 def _stem(reference: str) -> str:
@@ -199,7 +204,7 @@ def _view(video: Video, taken: Taken, channels: int) -> View:
     image = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY if grey else cv2.COLOR_BGR2RGB)
     return View(
         reference=video.reference,
-        name=f"{video.stem}-frame-{number:06d}",
+        name=f"{video.stem}{FRAME}{number:06d}",
         image=np.atleast_3d(image),
         frame=number,
         seconds=seconds,

@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from scratchdet.detecting.mark import mark_mp4
 from scratchdet.files import replacing
 from scratchdet.structures import DataError
 
@@ -48,6 +49,7 @@ def writing_video(
             yield add
         finally:
             writer.release()
+        mark_mp4(temporary)
         _check(temporary, path, written)
 
 

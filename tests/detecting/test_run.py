@@ -1,13 +1,15 @@
 """From what is looked at to pictures and lines of JSON."""
 
+import errno
 import os
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
 from scratchdet.detecting.sources import Sources
-from scratchdet.ops.limits import KEEP
+from scratchdet.files import DiskFull
 from scratchdet.structures import DataError
 
 
@@ -129,23 +131,53 @@ def test_images_with_as_many_detections_as_are_kept_are_counted(tmp_path, look, 
     file = picture(tmp_path / "a.png")
     least = np.full(2, 0.9, np.float32)  # whatever is done with them
     counts = {
-        count: look([file], tmp_path / "out", finder(count), least=least).summary.full
-        for count in (KEEP - 1, KEEP)
+        (count, keep): look([file], tmp_path / "out", finder(count), least=least, keep=keep)
+        for count, keep in [(49, 50), (50, 50), (50, 200), (50, None)]
     }
-    assert counts == {KEEP - 1: 0, KEEP: 1}
+    assert {asked: done.summary.full for asked, done in counts.items()} == {
+        (49, 50): 0, (50, 50): 1, (50, 200): 0, (50, None): 0,
+    }  # fmt: skip
 
 
 def test_pictures_of_the_user_are_not_overwritten(tmp_path, look, picture, monkeypatch):
     file, other = picture(tmp_path / "1/a.jpg"), picture(tmp_path / "2/a.png")
     before = other.read_bytes()
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(DataError, match="2: holds pictures that are no results"):
+    with pytest.raises(DataError, match=r"2/a\.png: is no annotated picture or video"):
         look([file], tmp_path / "2")
     assert names(tmp_path / "2") == {"a.png"}
     look([file], tmp_path / "2", pictures=False)
-    with pytest.raises(DataError, match=r"a\.png would be overwritten by its result"):
-        look(["2/a.png"], tmp_path / "2")  # among results now
+    for source in (file, "2/a.png"):
+        with pytest.raises(DataError, match=r"2/a\.png: is no annotated picture or video"):
+            look([source], tmp_path / "2")  # among results now
     assert other.read_bytes() == before
+
+
+def test_a_picture_of_the_users_among_annotated_ones_is_not_overwritten(tmp_path, look, picture):
+    file, out = picture(tmp_path / "in/a.png"), tmp_path / "out"
+    look([file], out)
+    before = picture(out / "b.png").read_bytes()
+    lines = (out / "detections.jsonl").read_bytes()
+    with pytest.raises(DataError, match=r"out/b\.png: is no annotated picture or video"):
+        look([file, picture(tmp_path / "in/b.png")], out)
+    assert (out / "b.png").read_bytes() == before
+    assert (out / "detections.jsonl").read_bytes() == lines
+
+
+def test_an_annotated_picture_is_not_looked_at_and_overwritten(tmp_path, look, picture):
+    look([picture(tmp_path / "a.png")], tmp_path / "out")
+    with pytest.raises(DataError, match=r"a\.png would be overwritten by its result"):
+        look([tmp_path / "out/a.png"], tmp_path / "out")
+
+
+def test_a_picture_that_cannot_be_written_is_named_itself(tmp_path, look, picture, monkeypatch):
+    def full(path: Path, content: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    file = picture(tmp_path / "a.png")
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(DiskFull, match=r"'.*/out/a\.png'$"):
+        look([file], tmp_path / "out", formats=["jsonl", "voc"])
 
 
 def test_a_second_call_replaces_the_results_of_the_first(tmp_path, look, picture, finder):

@@ -103,6 +103,14 @@ def test_images_come_first_and_names_are_not_shared(tmp_path, film, picture, loo
     assert done.progress[-1] == (6, 6)
 
 
+def test_an_image_called_like_a_frame_keeps_its_results(tmp_path, film, picture, look):
+    film(tmp_path / "in/film.mp4", frames=2)
+    picture(tmp_path / "in/film-frame-000000.png")
+    look([tmp_path / "in"], tmp_path / "out", formats=["jsonl", "voc", "yolo"])
+    stems = {path.stem for path in (tmp_path / "out/Annotations").iterdir()}
+    assert stems == {"film-frame-000000", "film-2-frame-000000", "film-2-frame-000001"}
+
+
 @pytest.mark.parametrize(("channels", "shape"), [(1, (96, 128, 1)), (3, (96, 128, 3))])
 def test_a_frame_has_the_channels_of_the_detector(tmp_path, film, look, finder, channels, shape):
     detector = finder(channels=channels)
@@ -123,6 +131,12 @@ def test_frames_are_rgb(tmp_path, look, finder):
     look([tmp_path / "red.avi"], tmp_path / "out", detector)
     assert seen[0][..., 0].min() > 200
     assert seen[0][..., 2].max() < 50
+
+
+def test_no_error_tells_a_password(tmp_path, look, finder):
+    with pytest.raises(DataError) as told:
+        look(["rtsp://me:secret@cam/a?pwd=secret"], tmp_path / "out", finder(channels=2))
+    assert str(told.value).startswith("rtsp://cam/a: a video has 3 channels")
 
 
 @pytest.mark.parametrize("wrong", [{"channels": 2}, {"image_dtype": "uint16"}])
@@ -155,12 +169,23 @@ def test_a_video_that_is_cut_off_is_seen_to_its_end_and_told(tmp_path, film, loo
 def test_a_video_is_not_overwritten_by_its_result(tmp_path, film, look):
     file = film(tmp_path / "film.mp4", frames=2)
     before = file.read_bytes()
-    with pytest.raises(DataError, match="holds pictures that are no results"):
+    with pytest.raises(DataError, match=r"film\.mp4: is no annotated picture or video"):
         look([file], tmp_path)
     (tmp_path / "detections.jsonl").touch()
-    with pytest.raises(DataError, match=r"film\.mp4 would be overwritten by its result"):
+    with pytest.raises(DataError, match=r"film\.mp4: is no annotated picture or video"):
         look([file], tmp_path)
     assert file.read_bytes() == before
+    look([file], tmp_path / "out")
+    with pytest.raises(DataError, match=r"film\.mp4 would be overwritten by its result"):
+        look([tmp_path / "out/film.mp4"], tmp_path / "out")
+
+
+def test_an_annotated_video_is_replaced_by_the_next(tmp_path, film, look, numbers):
+    file = film(tmp_path / "film.mp4", frames=2)
+    look([file], tmp_path / "out")
+    film(file, frames=3)
+    look([file], tmp_path / "out")
+    assert numbers(tmp_path / "out/film.mp4") == [0, 1, 2]
 
 
 def test_an_error_leaves_no_half_of_a_video(tmp_path, film, look, finder):
@@ -308,7 +333,8 @@ def test_what_is_not_there_is_told(tmp_path, look, source, why):
 @pytest.mark.parametrize(
     ("address", "shown"),
     [
-        ("rtsp://me:p@ss@cam:554/live?x=1", "rtsp://cam:554/live?x=1"),
+        ("rtsp://me:p@ss@cam:554/live?x=1", "rtsp://cam:554/live"),
+        ("rtsp://cam/live?user=me&pwd=p#p", "rtsp://cam/live"),
         ("http://cam/a.mjpg", "http://cam/a.mjpg"),
         ("a@b.mp4", "a@b.mp4"),
         ("webcam:1", "webcam:1"),
