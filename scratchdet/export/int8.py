@@ -1,10 +1,8 @@
 """A detector in INT8: calibrated on the user's images, kept if its average precision is."""
 
-import logging
 import math
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +19,7 @@ from onnxruntime.quantization import (
 from scratchdet.export.card import Card, Form
 from scratchdet.export.onnx import save_onnx, session_of
 from scratchdet.export.openvino import save_openvino
+from scratchdet.export.quiet import quiet
 from scratchdet.export.runtime import ExportedDetector
 from scratchdet.export.to_onnx import OUTPUTS, to_onnx
 from scratchdet.export.verify import verify, verify_file
@@ -120,7 +119,7 @@ def quantise(
     named.CopyFrom(model)
     for number, node in enumerate(named.graph.node):
         node.name = node.name or f"node_{number}"
-    with tempfile.TemporaryDirectory() as folder, _quiet():
+    with tempfile.TemporaryDirectory() as folder, quiet():
         file = Path(folder) / "int8.onnx"
         quantize_static(
             named,
@@ -161,15 +160,3 @@ class _Fed(CalibrationDataReader):
 
     def get_next(self) -> dict[str, np.ndarray] | None:
         return next(self.batches, None)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Inside, the remarks of onnxruntime's tools are not shown; errors are raised as ever."""
-    logger = logging.getLogger()
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

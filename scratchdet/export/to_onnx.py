@@ -1,9 +1,6 @@
 """A detector as a graph of ONNX's operators."""
 
-import logging
-import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import onnx
@@ -15,6 +12,7 @@ from torch.export import Dim
 
 from scratchdet.export.card import Card, Form
 from scratchdet.export.graph import Choice, Outputs, Predictions, Rows, Whole
+from scratchdet.export.quiet import quiet
 from scratchdet.models.detector import Detector
 from scratchdet.models.padding import sizes_kept
 
@@ -130,7 +128,7 @@ def _exported(
     sizes: Sequence[Any],
 ) -> torch.onnx.ONNXProgram:
     """The network in ONNX, not yet optimised. sizes: which of the inputs' are not fixed."""
-    with _quiet(), torch.no_grad(), sizes_kept():
+    with quiet(), torch.no_grad(), sizes_kept():
         program = torch.onnx.export(
             network.eval(),
             tuple(inputs.values()),
@@ -225,17 +223,3 @@ def _strip(model: onnx.ModelProto) -> None:
     for output in checked:
         graph.output.remove(output)
     graph.value_info.extend(checked)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Inside, the exporter's remarks about itself are not shown; errors are raised as ever."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)

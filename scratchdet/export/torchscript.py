@@ -1,9 +1,7 @@
 """A detector as a TorchScript file, for programs with LibTorch: no Python, no package of ours."""
 
 import json
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +10,7 @@ from torch import Tensor, nn
 
 from scratchdet.export.card import Card
 from scratchdet.export.graph import Choice, Outputs, Predictions, Rows, Whole
+from scratchdet.export.quiet import quiet
 from scratchdet.export.to_onnx import CHECKED, OUTPUTS
 from scratchdet.export.verify import Difference, verify
 from scratchdet.files import replacing
@@ -47,7 +46,7 @@ def export_torchscript(
         raise ValueError(
             "a TorchScript file is for images of one size: leave --dynamic-size out, or export ONNX"
         )
-    with _quiet(), torch.no_grad(), replacing(path) as temporary:
+    with quiet(), torch.no_grad(), replacing(path) as temporary:
         whole = _traced(detector, card)
         shown = _trace(Found(whole), card) if card.form == "end-to-end" else whole
         torch.jit.save(
@@ -107,11 +106,3 @@ def suppress(boxes: Tensor, scores: Tensor, iou: float, min_score: float) -> Ten
         covered = alive[:, place : place + 1] & (overlap > iou)
         alive[:, place + 1 :].logical_and_(~covered)  # TorchScript computes `&=` into a copy
     return torch.where(alive, scores, 0.0)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Inside, PyTorch does not say that TorchScript is old, nor what tracing makes constant."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
