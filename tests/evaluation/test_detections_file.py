@@ -242,7 +242,10 @@ def test_voc_folder_has_one_file_for_every_class(tmp_path):
     nameless = write(folder / "comp4_det_cow.txt")
     with pytest.raises(DataError, match=r"comp4_det_cow\.txt: named for no class"):
         read_detections(folder, DATA)
-    nameless.rename(folder / "comp3_det_val_cat.txt")
+    without_set = nameless.rename(folder / "comp4_det_dog.txt")
+    with pytest.raises(DataError, match=r"class dog has the file comp4_det_dog\.txt too"):
+        read_detections(folder, DATA)
+    without_set.rename(folder / "comp3_det_val_cat.txt")
     with pytest.raises(DataError, match=r"class cat has the file comp3_det_val_cat\.txt too"):
         read_detections(folder, DATA)
 
