@@ -12,6 +12,7 @@ from scratchdet.testing import OVERLAP, Asking, Tta
 
 if TYPE_CHECKING:
     from scratchdet.evaluation.columns import Columns
+    from scratchdet.recipe import Recipe
     from scratchdet.structures import DetectionData, Predictor
 
 
@@ -135,7 +136,7 @@ def _detect(
         read_unannotated,
     )
     from scratchdet.evaluation.submission import check_voc_names
-    from scratchdet.predictors import asked_again, load_predictor
+    from scratchdet.predictors import asked_again, load_predictor, recipe_of
 
     predictor = load_predictor(model, device=device)
     _tell_least_score(predictor, console)
@@ -147,7 +148,8 @@ def _detect(
     else:
         images = read_known(data, split=chosen, detector=detector)
     _tell(images, console)
-    images = _not_trained_on(images, model, data=data, asked_for=bool(split), console=console)
+    recipe = recipe_of(predictor, model)
+    images = _not_trained_on(images, recipe, data=data, asked_for=bool(split), console=console)
     if submission in ("voc", "voc-comp3"):
         check_voc_names(images, _image_set(chosen))  # before hours of detecting, not after them
     with progress_bar(console, "evaluating") as report:
@@ -204,13 +206,11 @@ def _tell(images: "DetectionData", console: Console) -> None:
 
 
 def _not_trained_on(
-    images: "DetectionData", model: Path, *, data: Path, asked_for: bool, console: Console
+    images: "DetectionData", recipe: "Recipe", *, data: Path, asked_for: bool, console: Console
 ) -> "DetectionData":
     """The images that the detector was not trained on, unless the split was `asked_for`."""
-    from scratchdet.predictors import recipe_of
     from scratchdet.train.splits import trained_paths
 
-    recipe = recipe_of(model)
     if not recipe.data.path or Path(recipe.data.path) != data:
         return images
     trained = trained_paths(recipe.data)

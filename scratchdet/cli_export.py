@@ -9,6 +9,7 @@ from rich.console import Console
 from tyro.conf import Positional
 
 from scratchdet.export.card import Form
+from scratchdet.files import check_writable
 from scratchdet.terminal import progress_bar, say
 
 if TYPE_CHECKING:
@@ -77,6 +78,11 @@ def export(
     target = out or file.with_name(f"{file.stem}{'-int8' if int8 else ''}{suffix}")
     if target.suffix != suffix:
         raise ValueError(f"--out {target}: the name of such a file ends in {suffix}")
+    if int8:
+        from scratchdet.export.int8 import check_possible
+
+        check_possible(target, form=form)
+    check_writable(target.parent)  # now, not when all is measured
     detector, about = load_model(file), read_metadata(file)
     choices = {"form": form, "dynamic_size": dynamic_size, "min_score": min_score, "about": about}
     if int8:

@@ -4,6 +4,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from scratchdet.export.engines import ENGINES
+from scratchdet.export.runtime import ExportedDetector
 from scratchdet.recipe import Recipe
 from scratchdet.recipe_toml import from_toml
 from scratchdet.structures import Predictor
@@ -17,8 +18,6 @@ def load_predictor(path: Path, *, device: str = "auto") -> Predictor:
     imported: an exported network is run without torch.
     """
     if path.suffix.lower() in ENGINES:
-        from scratchdet.export.runtime import ExportedDetector
-
         if device not in ("auto", "cpu"):
             raise ValueError(f"--device {device}: an exported network runs on the CPU")
         return ExportedDetector(path)
@@ -28,13 +27,11 @@ def load_predictor(path: Path, *, device: str = "auto") -> Predictor:
     return load_model(path).to(choose_device(device))
 
 
-def recipe_of(path: Path) -> Recipe:
-    """What the detector at `path` was trained by; the default, without data, where it is not known:
-    of a published Caffe model, say."""
-    if path.suffix.lower() in ENGINES:
-        from scratchdet.export.runtime import ExportedDetector
-
-        text = ExportedDetector(path).card.recipe
+def recipe_of(predictor: Predictor, path: Path) -> Recipe:
+    """What `predictor`, of the file at `path`, was trained by; the default, without data, where it
+    is not known: of a published Caffe model, say."""
+    if isinstance(predictor, ExportedDetector):
+        text = predictor.card.recipe
     else:
         from scratchdet.models.saved import find_model, read_metadata
 
@@ -50,7 +47,7 @@ def asked_again(predictor: Predictor, path: Path, asking: Asking) -> Predictor:
     if asking.tta != "none":
         from scratchdet.testing.multi_scale import MultiScale
 
-        testing = recipe_of(path).testing
+        testing = recipe_of(predictor, path).testing
         if asking.tta == "flip":
             testing = replace(testing, scales=(1.0,), smallest=(0.0,), largest=(1.0,), flip=True)
         predictor = MultiScale(predictor, **asdict(testing))

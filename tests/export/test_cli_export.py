@@ -53,6 +53,28 @@ def test_wrong_use_is_answered_in_one_line(
     assert said in line
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--int8", "--format", "torchscript"], "INT8 is for .onnx and .xml"),
+        (["--int8", "--form", "raw"], "leave --form raw out"),
+        (["--out", "file/m.onnx"], "Not a directory: 'file'"),
+        (["--int8", "--out", "file/m.onnx"], "Not a directory: 'file'"),
+    ],
+)
+def test_what_cannot_be_written_is_refused_before_anything_is_read(
+    tmp_path, monkeypatch, capsys, nano, arguments, said
+):
+    save_model(nano, tmp_path / "m.safetensors")
+    (tmp_path / "file").touch()
+    monkeypatch.chdir(tmp_path)
+    # There are no such data: had they been asked for, that would be said.
+    assert main(["export", "m.safetensors", "--data", "none", *arguments]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert said in line
+    assert "none" not in line
+
+
 def test_what_is_not_installed_is_named(tmp_path, monkeypatch, capsys, exported, nano):
     save_model(nano, tmp_path / "m.safetensors")
     monkeypatch.setitem(sys.modules, "onnxscript", None)

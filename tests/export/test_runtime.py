@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
@@ -15,7 +16,8 @@ from scratchdet.cli import main
 from scratchdet.export.card import from_strings
 from scratchdet.export.onnx import save_onnx
 from scratchdet.export.runtime import ExportedDetector
-from scratchdet.predictors import load_predictor
+from scratchdet.predictors import asked_again, load_predictor, recipe_of
+from scratchdet.testing import Asking
 
 BLOCKED = Path(__file__).with_name("blocked.py")
 
@@ -116,6 +118,20 @@ def test_labels_without_names_are_refused_by_the_name_of_the_file(tmp_path, expo
     save_onnx(model, tmp_path / "poor.onnx", metadata=entries)
     with pytest.raises(ValueError, match=r"poor.onnx finds .* labels 0 to 1, .* name 1 classes"):
         ExportedDetector(tmp_path / "poor.onnx").predict(images[:1])
+
+
+def test_the_recipe_is_read_and_the_network_opened_once(exported, monkeypatch):
+    opened = []
+
+    def session(*arguments, make=onnxruntime.InferenceSession, **choices):
+        opened.append(arguments[0])
+        return make(*arguments, **choices)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", session)
+    predictor = load_predictor(exported)
+    asked_again(predictor, exported, Asking("flip"))
+    assert recipe_of(predictor, exported).name == "tést"
+    assert opened == [str(exported)]
 
 
 def test_a_missing_file_and_another_device_are_named(tmp_path, exported):
