@@ -120,7 +120,11 @@ def test_labels_without_names_are_refused_by_the_name_of_the_file(tmp_path, expo
         ExportedDetector(tmp_path / "poor.onnx").predict(images[:1])
 
 
-def test_the_recipe_is_read_and_the_network_opened_once(exported, monkeypatch):
+def test_the_recipe_is_read_and_the_network_opened_once(exported, tmp_path, monkeypatch):
+    model = onnx.load(exported)
+    entries = {entry.key: entry.value for entry in model.metadata_props}
+    path = tmp_path / "trained.onnx"
+    save_onnx(model, path, metadata=entries | {"recipe": '[data]\npath = "somewhere"'})
     opened = []
 
     def session(*arguments, make=onnxruntime.InferenceSession, **choices):
@@ -128,10 +132,10 @@ def test_the_recipe_is_read_and_the_network_opened_once(exported, monkeypatch):
         return make(*arguments, **choices)
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", session)
-    predictor = load_predictor(exported)
-    asked_again(predictor, exported, Asking("flip"))
-    assert recipe_of(predictor, exported).name == "tést"
-    assert opened == [str(exported)]
+    predictor = load_predictor(path)
+    asked_again(predictor, path, Asking("flip"))
+    assert recipe_of(predictor, path).data.path == "somewhere"
+    assert opened == [str(path)]
 
 
 def test_a_missing_file_and_another_device_are_named(tmp_path, exported):
