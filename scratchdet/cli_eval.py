@@ -2,8 +2,9 @@
 
 from json import dumps
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
+import tyro
 from rich.console import Console
 from tyro.conf import Positional
 
@@ -20,8 +21,8 @@ Submission = Literal["voc", "voc-comp3", "coco"]
 
 
 def evaluate(
-    model: Positional[Path],
-    data: Positional[Path],
+    model: Annotated[Positional[Path], tyro.conf.arg(metavar="MODEL")],
+    data: Annotated[Positional[Path], tyro.conf.arg(metavar="DATA")],
     /,
     split: str = "",
     protocol: Literal["voc", "voc07", "coco"] = "voc",
@@ -49,10 +50,10 @@ def evaluate(
       scratchdet eval runs/NAME path/to/data --tta ms
 
     Args:
-        model: The folder of a run (its best model), a model file, an exported .onnx, or detections:
-            detections.jsonl or detections.coco.json, COCO's result JSON, a folder of
+        model: The folder of a run (its best model), a model file, an exported .onnx or .xml, or
+            detections: detections.jsonl or detections.coco.json, COCO's result JSON, a folder of
             comp4_det_test_CLASS.txt.
-        data: A VOC folder, COCO JSON or YOLO folder.
+        data: A VOC folder, COCO JSON, YOLO folder or pack.
         split: Default: test if there is one, else val, else all images.
         protocol: AP over the whole recall axis, over 11 points, or COCO's.
         pixels: A box of a VOC file is xmax - xmin + 1 wide, as in the devkit, or xmax - xmin.
@@ -73,11 +74,14 @@ def evaluate(
     from scratchdet.evaluation.diagnosis import diagnose
     from scratchdet.evaluation.run import default_split
     from scratchdet.evaluation.tables import show_diagnosis
+    from scratchdet.files import check_writable
 
     if submission and out is None:
         raise ValueError("--submission: say where, with --out FOLDER")
     if at_score is not None and not 0 <= at_score <= 1:
         raise ValueError(f"--at-score is {at_score:g}; scores are from 0 to 1")
+    if out is not None:
+        check_writable(out)
     console = Console(stderr=json)
     data = data.resolve()  # as the recipe of a run has it, so that paths can be compared
     if submission == "coco" and (form := detect_format(data)) != "coco":
@@ -169,11 +173,16 @@ def _read(
     from scratchdet.data.coco_ids import read_ids
     from scratchdet.data.formats import detect_format, read_data
     from scratchdet.evaluation.detections_file import read_detections
+    from scratchdet.structures import DataError
 
     images = read_data(data, split=split)
     _tell(images, console)
     ids = read_ids(data, split=split) if detect_format(data) == "coco" else None
-    images, found, remarks = read_detections(file, images, ids=ids)
+    try:
+        images, found, remarks = read_detections(file, images, ids=ids)
+    except DataError as error:
+        looked_at = f" ({len(images)} images of the split {split!r}; --split names others)"
+        raise DataError(f"{error}{looked_at if split else ''}") from error
     for line in remarks:
         say(console, f"NOTE: {line}")
     return images, found

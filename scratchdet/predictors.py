@@ -3,12 +3,19 @@
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from scratchdet.data.images import EXTENSIONS
 from scratchdet.export.engines import ENGINES
 from scratchdet.export.runtime import ExportedDetector
 from scratchdet.recipe import Recipe
 from scratchdet.recipe_toml import from_toml
 from scratchdet.structures import Predictor
 from scratchdet.testing import Asking
+
+NO_MODELS = {
+    **dict.fromkeys(EXTENSIONS, "an image, and the model comes first"),
+    ".pt": "for programs with LibTorch",
+}
+"""What is given for a model now and then, by its suffix."""
 
 
 def load_predictor(path: Path, *, device: str = "auto") -> Predictor:
@@ -21,6 +28,8 @@ def load_predictor(path: Path, *, device: str = "auto") -> Predictor:
         if device not in ("auto", "cpu"):
             raise ValueError(f"--device {device}: an exported network runs on the CPU")
         return ExportedDetector(path)
+    if (kind := NO_MODELS.get(path.suffix.lower())) and path.is_file():
+        raise ValueError(f"{path} is {kind}: give a run, a model file, an .onnx or an .xml")
     from scratchdet.models.saved import load_model
     from scratchdet.train.device import choose_device
 

@@ -170,3 +170,27 @@ def test_a_name_that_voc_files_cannot_hold_is_refused_before_detecting(scenes, t
         patch.setattr("scratchdet.evaluation.run.detect_all", None)  # it is not come to
         assert call(*given, "--submission", "voc", "--out", tmp_path / "out") == 2
     assert "'photo 000' has spaces" in " ".join(capsys.readouterr().err.split())
+
+
+def test_detections_of_another_split_are_said_to_be_of_none_of_its_images(scenes, tmp_path, capsys):
+    splits = {"train": scenes(3)[:2], "test": scenes(3)[2:]}
+    folder = write_voc(tmp_path / "voc", splits, classes=("a", "b"))
+    lines = tmp_path / "detections.jsonl"
+    lines.write_text('{"image": "000.jpg", "objects": []}\n')
+    assert call("eval", lines, folder) == 2
+    assert "(1 images of the split 'test'; --split names others)" in capsys.readouterr().err
+    assert call("eval", lines, folder, "--split", "train") == 0
+
+
+def test_a_file_in_the_place_of_the_folder_for_the_figures_is_refused_first(
+    coco_result, tmp_path, capsys
+):
+    assert call("eval", coco_result, tmp_path / "nowhere", "--out", coco_result) == 2
+    assert f"Not a directory: '{coco_result}'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("name", "kind"), [("a.jpg", "an image"), ("a.pt", "for programs with")])
+def test_what_is_no_model_is_called_what_it_is(tmp_path, capsys, name, kind):
+    (tmp_path / name).write_bytes(b"1")
+    assert call("eval", tmp_path / name, tmp_path) == 2
+    assert f"{name} is {kind}" in capsys.readouterr().err

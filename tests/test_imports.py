@@ -42,6 +42,7 @@ ALLOWED = {
     "testing": {"structures", "ops", "recipe"},
     "predictors": {
         "structures",
+        "data",
         "models",
         "export",
         "testing",

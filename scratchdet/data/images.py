@@ -74,8 +74,8 @@ def decode(
         decoded = _decode_files(files, channels=channels, annotated_size=annotated_size)
     if dtype not in (None, decoded.pixels.dtype.name):
         raise DataError(
-            f"{reference}: its pixels are {decoded.pixels.dtype}; {dtype} is wanted (convert it, or "
-            "train on such images)"
+            f"{reference}: its pixels are {decoded.pixels.dtype}; {dtype} is wanted (convert it, "
+            "or train on such images)"
         )
     return decoded
 

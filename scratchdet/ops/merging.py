@@ -51,8 +51,8 @@ def nms_between(found: Arrays, passes: Int[np.ndarray, " K"], *, share: float) -
     that another pass has found.
 
     passes: which pass has found each. share: of the area of the smaller of the two, so that a part
-    of an object is suppressed by the whole of it, however large that is. What one pass has told
-    apart stays apart.
+    of an object is suppressed by the whole of it, however large that is. Two of one pass never
+    suppress each other.
     """
     boxes, areas = found.boxes, _areas(found.boxes)
 
