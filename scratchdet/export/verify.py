@@ -156,8 +156,9 @@ def _check_choice(found: Mapping[str, Tensor], card: Card) -> None:
     """Raises RuntimeError if other boxes were chosen than the rules choose from the same scores."""
     count = int(found["count"])
     rows = [found[name][:count] for name in ("scores", "labels", "boxes")]
+    places = _places(rows, found["all_scores"], found["all_boxes"])
     for iou in (card.nms_iou, card.nms_iou - LAST_BITS, card.nms_iou + LAST_BITS):
-        expected = choose(found["all_scores"], found["all_boxes"], card, iou=iou)
+        expected = choose(found["all_scores"], found["all_boxes"], card, iou=iou, places=places)
         if all(torch.equal(*pair) for pair in zip(rows, expected, strict=True)):
             return
     raise RuntimeError(
@@ -166,21 +167,42 @@ def _check_choice(found: Mapping[str, Tensor], card: Card) -> None:
     )
 
 
+def _places(rows: Sequence[Tensor], scores: Tensor, boxes: Tensor) -> Tensor:
+    """(P, C): where in the list of what was chosen each class of each prior is, or behind its end.
+
+    What looks the same everywhere, as a black border, has scores that are equal to the last bit,
+    and which of them comes first is for the engine to say.
+    """
+    places = torch.full(scores.shape, len(rows[0]))
+    for number, (score, label, box) in reversed(list(enumerate(zip(*rows, strict=True)))):
+        places[(scores[:, label] == score) & (boxes == box).all(dim=1), label] = number
+    return places
+
+
 def choose(
-    scores: Tensor, boxes: Tensor, card: Card, *, iou: float
+    scores: Tensor, boxes: Tensor, card: Card, *, iou: float, places: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Scores, labels and boxes chosen from all scores (P, C) and boxes (P, 4) of an image.
 
-    As `ops.postprocess`, and exact where that leaves open what comes first: among equal scores the
-    class and then the prior with the lower number.
+    As `ops.postprocess`, and exact where that leaves open what comes first: among equal scores what
+    has the lower of the `places` (P, C), then the class and the prior with the lower number.
     """
+    if places is None:
+        places = torch.zeros(scores.shape)
     inside = (boxes[:, 2:] > boxes[:, :2]).all(dim=1)
-    chosen: list[tuple[Tensor, Tensor, Tensor]] = []
+    chosen: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
     for label in range(scores.shape[1]):
-        order = scores[:, label].argsort(descending=True, stable=True)[: card.top_per_class]
+        order = _best_first(scores[:, label], places[:, label])[: card.top_per_class]
         rows = order[(scores[order, label] > card.min_score) & inside[order]]
         rows = rows[nms(boxes[rows], scores[rows, label], iou)]
-        chosen.append((scores[rows, label], torch.full_like(rows, label), boxes[rows]))
-    values, labels, places = (torch.cat(parts) for parts in zip(*chosen, strict=True))
-    best = values.argsort(descending=True, stable=True)[: card.keep]
-    return values[best], labels[best], places[best]
+        label_of_rows = torch.full_like(rows, label)
+        chosen.append((scores[rows, label], places[rows, label], label_of_rows, boxes[rows]))
+    values, order, labels, corners = (torch.cat(parts) for parts in zip(*chosen, strict=True))
+    best = _best_first(values, order)[: card.keep]
+    return values[best], labels[best], corners[best]
+
+
+def _best_first(scores: Tensor, places: Tensor) -> Tensor:
+    """The rows by falling score; of equal ones, by rising place and then by number."""
+    rows = places.argsort(stable=True)
+    return rows[scores[rows].argsort(descending=True, stable=True)]

@@ -189,3 +189,28 @@ def test_nothing_is_chosen_where_nothing_scores(card):
 def test_there_has_to_be_an_image_to_verify_on(nano, engine, card):
     with pytest.raises(ValueError, match="there is none"):
         verify(nano, engine, [], card=card)
+
+
+@pytest.mark.parametrize("equal", [True, False])
+def test_which_of_equal_scores_comes_first_is_for_the_engine_to_say(
+    nano, engine, images, card, equal
+):
+    def run(batch):
+        found = engine(batch)
+        for number, (scores, labels) in enumerate(
+            zip(found["scores"], found["labels"], strict=True)
+        ):
+            near = (labels[1:] == labels[:-1]) & (scores[:-1] - scores[1:] < LARGEST_SCORE / 2)
+            row = int(np.flatnonzero(near)[0])
+            if equal:
+                of_all = found["all_scores"][number]
+                of_all[of_all == scores[row + 1]] = scores[row + 1] = scores[row]
+            for name in ("boxes", "scores", "labels"):
+                found[name][number, [row, row + 1]] = found[name][number, [row + 1, row]]
+        return found
+
+    if equal:
+        assert verify(nano, run, images, card=card).score < LARGEST_SCORE
+    else:
+        with pytest.raises(RuntimeError, match="non-maximum suppression"):
+            verify(nano, run, images, card=card)
