@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from rich.console import Console
 from tyro.conf import Positional
 
-from scratchdet.export.card import Form
 from scratchdet.files import check_writable
 from scratchdet.terminal import progress_bar, say
 
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from scratchdet.models.detector import Detector
 
 Format = Literal["onnx", "openvino", "torchscript"]
+Form = Literal["end-to-end", "raw"]  # as in export.card, which takes time to import
 NEEDED = ("onnx", "onnxscript", "onnxruntime")  # by every format
 SUFFIXES: dict[Format, str] = {"onnx": ".onnx", "openvino": ".xml", "torchscript": ".pt"}
 

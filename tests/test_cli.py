@@ -203,7 +203,7 @@ def test_wrong_use_is_answered_in_one_line(arguments, said, capsys):
         (["train", "x", "--optim.speed", "3"], "--optim.speed"),
         (["train", "x", "--optim.lr", "quick"], "quick"),
         (["eval", "run", "x", "--protocol", "map"], "map"),
-        (["eval", "run"], "A VOC folder, COCO JSON or YOLO folder"),
+        (["eval", "run"], "A VOC folder, COCO JSON, YOLO folder or pack"),
     ],
 )
 def test_a_flag_or_value_that_does_not_exist_is_named(arguments, named, capsys):

@@ -248,7 +248,7 @@ def test_images_of_another_type_than_asked_for_cannot_be_used(tmp_path):
     deep = save(tmp_path / "deep.png", np.full((30, 40), 4000, np.uint16))
     found = usable(data_of([(deep, (40, 30))]), channels=1, dtype="uint8")
     assert len(found) == 0
-    assert found.problems[0].what == "its pixels are uint16; uint8 is wanted"
+    assert found.problems[0].what.startswith("its pixels are uint16; uint8 is wanted (convert it")
 
 
 def test_boxes_of_an_image_resized_after_annotation_are_resized_too(tmp_path):
