@@ -10,6 +10,7 @@ from pathlib import Path
 import tyro
 from rich.console import Console
 
+from scratchdet.cli_ablate import ablate
 from scratchdet.cli_arguments import description
 from scratchdet.cli_detect import INTERRUPTED, detect
 from scratchdet.cli_download import download
@@ -85,6 +86,7 @@ COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "eval": (_typed(evaluate, "eval"), "evaluate a trained detector on a data set"),
     "detect": (detect, "find objects in images, videos and streams, and draw them"),
     "export": (_typed(export, "export"), "write a detector as ONNX, verified on the spot"),
+    "ablate": (ablate, "train ScratchDet's ablations on your data: norms and rates, stems"),
     "pack": (_typed(pack, "pack"), "put a data set into one file"),
     "download": (_typed(download, "download"), "fetch a published data set: PASCAL VOC, MS COCO"),
     "models": (_typed(models, "models"), "list the networks"),

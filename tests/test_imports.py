@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "scratchdet"
 EVERYTHING = {path.stem if path.suffix else path.name for path in PACKAGE.iterdir()}
 COMMAND_LINE = {
     "cli",
+    "cli_ablate",
     "cli_arguments",
     "cli_detect",
     "cli_download",
@@ -52,6 +53,7 @@ ALLOWED = {
     },
     "detecting": {"structures", "data", "files", "analysis", "ops"},
     "train": EVERYTHING - COMMAND_LINE - {"__init__"},
+    "cli_ablate": EVERYTHING - {"cli", "__main__"},
     "cli_arguments": set(),
     "cli_detect": EVERYTHING - {"cli", "__main__"},
     "cli_download": {"data", "terminal"},

@@ -10,7 +10,7 @@ from typing import Literal
 from torch import nn
 
 from scratchdet.models.backbones.released_resnet import CaffeRootResNet, MmdetRootResNet
-from scratchdet.models.backbones.resnet import RootResNet
+from scratchdet.models.backbones.resnet import STEMS, RootResNet, Stem
 from scratchdet.models.detector import Detector, Neck, build_detector
 from scratchdet.models.layers import Norm
 from scratchdet.models.necks.extras import (
@@ -188,13 +188,20 @@ def scratchdet_nano(
     num_classes: int,
     in_channels: int,
     input_size: Size = (160, 160),
+    stem: Stem = "root",
     norm_backbone: Norm = "batch",
     norm_head: Norm = "batch",
 ) -> Detector:
-    """ScratchDet made small for CPU and edge: root block, residual stages, about 1 M parameters."""
+    """ScratchDet made small for CPU and edge: root block, residual stages, about 1 M parameters.
+
+    With a stem of stride 2 every map has half the side, as in `ssd300_resnet18`.
+    """
+    # Priors follow the maps; where the last maps are too coarse for a whole stride, evenly.
+    whole = (8.0, 16.0, 32.0, 64.0) if STEMS[stem][0][1] == 1 else (16.0, 32.0, 64.0, None)
     return build_detector(
         RootResNet(
             in_channels,
+            stem=stem,
             root=16,
             widths=(24, 48, 80, 112),
             blocks=(1, 2, 2, 2),
@@ -204,7 +211,7 @@ def scratchdet_nano(
         ssd_specs(
             min(input_size),
             ratios=((2.0,), (2.0,), (2.0,), (2.0,), (2.0,)),
-            steps=(8.0, 16.0, 32.0, 64.0, None),
+            steps=(*whole, None),
         ),
         input_size=input_size,
         in_channels=in_channels,

@@ -4,6 +4,7 @@ Zhu et al., ScratchDet, CVPR 2019. Their release trains Root-ResNet-34 only (`ss
 values of the training are those of that script.
 """
 
+from scratchdet.recipe import Norm
 from scratchdet.recipes.data_sets import EVERY, VOC0712
 from scratchdet.recipes.plus import PLUS_300
 from scratchdet.recipes.shipped import OURS, Shipped, derived, said_by
@@ -67,6 +68,14 @@ ssd300_voc0712_plain = derived(
 )
 
 
+def norms_in(where: str) -> dict[str, Norm]:
+    """BatchNorm in one of `NORMS`, as settings of the model."""
+    return {
+        "norm_backbone": "batch" if where in ("backbone", "both") else "none",
+        "norm_head": "batch" if where in ("head", "both") else "none",
+    }
+
+
 def _norm_ablation(norms: str, rate: float) -> Shipped:
     """BatchNorm in nothing, the head, the backbone (with the extra layers) or both."""
     where = {"none": "nowhere", "both": "in backbone and head"}.get(norms, f"in the {norms} only")
@@ -77,10 +86,7 @@ def _norm_ablation(norms: str, rate: float) -> Shipped:
         values=[
             said_by(
                 f"{PAPER}, the effect of BatchNorm",
-                model={
-                    "norm_backbone": "batch" if norms in ("backbone", "both") else "none",
-                    "norm_head": "batch" if norms in ("head", "both") else "none",
-                },
+                model=norms_in(norms),
                 optim={"lr": rate},
             )
         ],
