@@ -30,6 +30,7 @@ from scratchdet.train.precise_bn import in_parts, measure_statistics
 from scratchdet.train.profile import StepClock
 from scratchdet.train.results import finish, keep_model, save, step_figures, validate
 from scratchdet.train.resuming import saying_how_to_go_on
+from scratchdet.train.scalars import Scalars
 from scratchdet.train.setup import Training, make_loss, make_schedule, zero_of
 from scratchdet.train.step import train_step
 
@@ -91,6 +92,7 @@ def _all_steps(run: Run, training: Training, progress: Progress, clock: StepCloc
     batches_of = partial(batches_from, recipe, samples, ranks=ranks)
     batches = batches_of(start=progress.step, stop=schedule.steps)
     watch = FiniteWatch(run.prepared.train)
+    scalars = Scalars(detector, compiled=recipe.run.compile)
     log: RunLog | NoLog = NoLog()
     if ranks.first:
         log = RunLog(run.folder, start=progress.step, steps=schedule.steps, console=run.console)
@@ -101,24 +103,25 @@ def _all_steps(run: Run, training: Training, progress: Progress, clock: StepCloc
         for step, batch in enumerate(clock.over(batches, "data"), start=progress.step):
             lr = rate_at(step)
             set_learning_rate(training.optimiser, lr)
-            losses, gradient_norm = train_step(
-                training,
-                batch,
-                loss,
-                precision=recipe.run.precision,
-                clip_norm=recipe.optim.clip_norm,
-                parts=recipe.data.accumulate,
-                clock=clock,
-            )
+            done, last = step + 1, step + 1 == schedule.steps
+            to_log = last or _due(done, schedule.log_every)
+            with scalars.watching(to_log):
+                losses, gradient_norm = train_step(
+                    training,
+                    batch,
+                    loss,
+                    precision=recipe.run.precision,
+                    clip_norm=recipe.optim.clip_norm,
+                    parts=recipe.data.accumulate,
+                    clock=clock,
+                )
             with clock.part("average"):
                 average_statistics(detector)
                 training.ema.update(detector, updates=step)
 
-            done, last = step + 1, step + 1 == schedule.steps
             watch.see(done, losses, gradient_norm, lr=lr, keys=batch.keys)
             run.bad.add(batch.unreadable)
             log.advance(done)
-            to_log = last or _due(done, schedule.log_every)
             to_evaluate = last or _due(done, schedule.evaluate_every)
             to_save = last or _due(done, schedule.checkpoint_every)
             # Asking the other ranks takes time: only where they meet anyway.
@@ -134,7 +137,7 @@ def _all_steps(run: Run, training: Training, progress: Progress, clock: StepCloc
                 since, logged = time.monotonic(), done
                 run.bad.tell(ranks, run_dir=run.folder, console=run.console)
                 figures = step_figures(losses, lr, gradient_norm, speed, skipped=progress.skipped)
-                log.record(done, figures | run.bad.figures())
+                log.record(done, figures | scalars.figures(gradient_norm) | run.bad.figures())
             if last and schedule.precise_bn:
                 more = batches_of(start=done, stop=done + schedule.precise_bn)
                 images = in_parts(_images(more, run), recipe.data.accumulate)
@@ -145,7 +148,7 @@ def _all_steps(run: Run, training: Training, progress: Progress, clock: StepCloc
                     ranks, partial(keep_model, average, kept, recipe=recipe, progress=progress)
                 )
             if to_evaluate and run.prepared.val is not None:
-                progress = validate(run, average, run.prepared.val, progress=progress, log=log)
+                progress = validate(run, training, run.prepared.val, progress=progress, log=log)
                 progress = progress._replace(seconds=time.monotonic() - began)
                 since, logged = time.monotonic(), done
             if to_save or stop:
