@@ -14,6 +14,7 @@ import tyro
 from rich.console import Console
 
 from scratchdet.cli_arguments import choices_registry, description, in_full
+from scratchdet.cli_extend import check_extension, without_extension
 from scratchdet.recipe import Recipe, RecipeError, differing
 from scratchdet.recipe_toml import from_toml
 from scratchdet.recipes import RECIPES, choose_recipe, load_recipe
@@ -45,6 +46,7 @@ class TrainCommand:
       scratchdet train path/to/data --model scratchdet300_r34 --model.choices variant=caffe
       scratchdet train path/to/data --init runs/NAME --lr 0.01
       scratchdet train --resume runs/NAME
+      scratchdet train --resume runs/NAME --extend 2000
       scratchdet train path/to/data --devices 4 --max-restarts 3
 
     Short for settings of the recipe: --model, --init, --split, --val-split, --test-split,
@@ -59,6 +61,8 @@ class TrainCommand:
     """The run is written to runs/NAME; default: the name of the data's folder."""
     resume: str = ""
     """Go on with the run in this folder, from its last checkpoint."""
+    extend: int = 0
+    """With --resume: so many steps after the last one of the run (docs/compare.md)."""
     devices: int = 1
     """Processes on this machine, one for each GPU, that share every batch (docs/training.md)."""
     max_restarts: int = 0
@@ -94,6 +98,7 @@ def train(arguments: Sequence[str]) -> int:
         )
     if command.resume and command.settings.model.init:
         raise RecipeError("--resume goes on with a run; --init begins one: give one of them")
+    check_extension(command.extend, resume=command.resume, arguments=arguments)
     if command.devices < 1 or command.max_restarts < 0:
         raise RecipeError("--devices is 1 or more, and --max-restarts 0 or more")
 
@@ -146,7 +151,9 @@ def _start_others(command: TrainCommand, arguments: Sequence[str]) -> int:
 
     resolve(command.settings, ranks=Ranks(size=command.devices, local_size=command.devices))
     return launch(
-        ["train", *arguments], processes=command.devices, max_restarts=command.max_restarts
+        ["train", *without_extension(arguments, command.settings.schedule)],
+        processes=command.devices,
+        max_restarts=command.max_restarts,
     )
 
 
@@ -164,23 +171,33 @@ def _only_first(parse: Callable[[], TrainCommand]) -> TrainCommand:
 
 def _base_recipe(command: TrainCommand, console: Console) -> Recipe:
     """What the settings on the command line are laid over."""
-    if command.resume:
-        file = Path(command.resume) / "recipe.toml"
-        if not file.is_file():
-            raise RecipeError(f"no run to resume at {command.resume}: it has no recipe.toml")
-        return from_toml(file.read_text(encoding="utf-8"), source=str(file), bases={})
-    if command.recipe != "auto":
-        _check_parent(command)
-        return load_recipe(command.recipe)
+    if not command.resume:
+        return chosen_recipe(command.recipe, command.settings, data=command.data, console=console)
+    file = Path(command.resume) / "recipe.toml"
+    if not file.is_file():
+        raise RecipeError(f"no run to resume at {command.resume}: it has no recipe.toml")
+    recipe = from_toml(file.read_text(encoding="utf-8"), source=str(file), bases={})
+    if not command.extend:
+        return recipe
+    from scratchdet.train.extending import extended
+
+    return extended(recipe, command.extend, run_dir=Path(command.resume))
+
+
+def chosen_recipe(name: str, settings: Recipe, *, data: str, console: Console) -> Recipe:
+    """The recipe of that name or file; "auto": by the data and what the settings say."""
+    if name != "auto":
+        _check_parent(name, settings)
+        return load_recipe(name)
     from scratchdet.train.device import choose_device
     from scratchdet.train.splits import read_train
 
-    images = len(read_train(differing(command.settings, data={"path": command.data}).data))
-    gpu = choose_device(command.settings.run.device).type == "cuda"
+    images = len(read_train(differing(settings, data={"path": data}).data))
+    gpu = choose_device(settings.run.device).type == "cuda"
     name = choose_recipe(images, gpu=gpu)
     say(console, f"recipe: {name}, for {images} images on a {'GPU' if gpu else 'CPU'} (--recipe)")
     recipe = load_recipe(name)
-    if init := command.settings.model.init:
+    if init := settings.model.init:
         from scratchdet.train.parent import network_of, read_parent
 
         parent = read_parent(init)
@@ -189,12 +206,12 @@ def _base_recipe(command: TrainCommand, console: Console) -> Recipe:
     return recipe
 
 
-def _check_parent(command: TrainCommand) -> None:
+def _check_parent(name: str, settings: Recipe) -> None:
     """Raises RecipeError where a recipe for fine-tuning is given nothing to begin with."""
-    flags = RECIPES[command.recipe].flags if command.recipe in RECIPES else ""
-    if "--init" in flags and not command.settings.model.init:
+    flags = RECIPES[name].flags if name in RECIPES else ""
+    if "--init" in flags and not settings.model.init:
         raise RecipeError(
-            f"--recipe {command.recipe} goes on from a trained model: give it, {flags}; its "
+            f"--recipe {name} goes on from a trained model: give it, {flags}; its "
             "learning rate and length are not meant for a training from scratch"
         )
 

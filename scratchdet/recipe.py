@@ -6,6 +6,7 @@ Nothing here imports torch: recipes are listed in an instant.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Literal
 
 Norm = Literal["auto", "batch", "sync_batch", "group", "group_ws", "none"]
@@ -30,6 +31,12 @@ class ModelRecipe:
     """Normalisation of the outputs of the predictors; see `norm_backbone`."""
     choices: dict[str, str] = field(default_factory=dict)
     """What else can be chosen of the network: variant, stem, backbone, ..."""
+    prior_scales: tuple[float, ...] = ()
+    """Sizes of the priors, level by level and one more, rising, as shares of the input's shorter
+    side; empty: the network's own. `scratchdet check --fit-priors` finds them for your data."""
+    prior_ratios: tuple[float, ...] = ()
+    """Width : height of oblong priors at every level, each also as its inverse; empty: the
+    network's own."""
     init: str = ""
     """A model file or the folder of a run to start from; empty: untrained weights."""
 
@@ -116,6 +123,9 @@ class ScheduleRecipe:
 
     steps: int = 2000
     """Length of the training."""
+    extended_at: tuple[int, ...] = ()
+    """Lengths that it had before it was extended (train --extend): the learning rate rises anew at
+    each, to less than before, and falls again."""
     warmup_steps: int = 100
     """The learning rate rises linearly from zero; -1: by the number of steps."""
     shape: Literal["drops", "cosine"] = "cosine"
@@ -244,6 +254,12 @@ class Recipe:
         }.items():
             if not 0 < iou <= 1:
                 raise RecipeError(f"{name} is {iou}; it must be in (0, 1]")
+        ends = (0, *self.schedule.extended_at, self.schedule.steps)
+        if not all(one < other for one, other in pairwise(ends)):
+            raise RecipeError(
+                f"schedule.extended_at is {self.schedule.extended_at}; it must rise, from more "
+                f"than 0 to less than schedule.steps, {self.schedule.steps}"
+            )
         _check_scales(self.testing)
 
 

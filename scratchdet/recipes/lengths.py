@@ -54,13 +54,14 @@ def augment_of(augment: str, steps: int) -> str:
 
 
 def lengthened(recipe: Recipe, steps: int) -> Recipe:
-    """The recipe with so many steps; its drops come at the same shares of the training.
+    """The recipe with so many steps, from the beginning on, whether or not it was extended.
 
-    Drops that would fall on one step, or on the first, are one drop or none. Evaluations and
-    checkpoints stay as many steps apart: what they cost, and what a crash loses, is counted in
-    steps.
+    Its drops come at the same shares of the training; those that would fall on one step, or on the
+    first, are one drop or none. Evaluations and checkpoints stay as many steps apart: what they
+    cost, and what a crash loses, is counted in steps.
     """
-    shares = (drop / recipe.schedule.steps for drop in recipe.schedule.drops)
-    at = {round(share * steps) for share in shares}
+    schedule = recipe.schedule
+    length = schedule.extended_at[0] if schedule.extended_at else schedule.steps
+    at = {round(drop / length * steps) for drop in schedule.drops}
     drops = tuple(sorted(step for step in at if 0 < step < steps))
-    return differing(recipe, schedule={"steps": steps, "drops": drops})
+    return differing(recipe, schedule={"steps": steps, "drops": drops, "extended_at": ()})

@@ -12,6 +12,7 @@ from scratchdet.terminal import say
 from scratchdet.train.checkpoint import Progress, checkpoint_of
 from scratchdet.train.device import describe_device, prefer_speed, use_threads
 from scratchdet.train.distributed import Ranks, from_first
+from scratchdet.train.extending import describe_extension
 from scratchdet.train.fit import fit_batch
 from scratchdet.train.kept_survey import kept_surveys, survey_of, write_surveys
 from scratchdet.train.launch import is_begun
@@ -67,10 +68,12 @@ def begin(
     threads = use_threads(recipe.run.threads, processes=ranks.local_size)
     about = f"{describe_device(str(device))}, {recipe.run.precision}, code {describe_code()}"
     taken = from_first(ranks, lambda: take(run_dir, recipe, resume=resume))
+    if recipe.schedule.extended_at:
+        taken.append(describe_extension(recipe))
     for line in (about, *lines, *taken):
         say(console, line)
     if begun and from_first(ranks, lambda: is_finished(run_dir, recipe.schedule.steps)):
-        say(console, f"{run_dir} is finished: nothing is left to do (--steps N goes on)")
+        say(console, f"{run_dir} is finished: nothing is left to do (--extend STEPS goes on)")
         return None
 
     decoders = threads * ranks.local_size  # the other ranks wait meanwhile

@@ -2,10 +2,13 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal
 
 import torch
 from torch import nn
+
+from scratchdet.recipes.lengths import warmup_of
 
 
 def make_sgd(
@@ -37,8 +40,54 @@ def learning_rate(
     shape: Literal["drops", "cosine"],
     drops: Sequence[int] = (),
     drop_factor: float = 0.1,
+    extended_at: Sequence[int] = (),
 ) -> float:
-    """The learning rate of `step` (from 0): a linear rise, then drops or half a cosine to zero."""
+    """The learning rate of `step` (from 0): a linear rise, then drops or half a cosine to zero.
+
+    extended_at: the lengths, rising, that the training had before it was extended, to `steps` in
+    the end. Up to the first of them the rate is that of a training of that length. From each on it
+    goes in a short warm-up to what it is there in a training of the new length, and falls anew: as
+    half a cosine to zero at the new end, or at drops at the same shares of the new length.
+    """
+    lengths = (*extended_at, steps)
+    straight = partial(
+        _never_extended,
+        highest=highest,
+        warmup_steps=warmup_steps,
+        shape=shape,
+        drop_factor=drop_factor,
+    )
+
+    def rate(step: int, stage: int) -> float:
+        """That of `step`, before it was extended more than `stage` times."""
+        end = lengths[stage]
+        at = [round(drop * end / lengths[0]) for drop in drops]
+        if not stage:
+            return straight(step, steps=end, drops=at)
+        begin = lengths[stage - 1]
+        since, rise = step - begin, warmup_of(end - begin)
+        peak = straight(begin, steps=end, drops=at)
+        if since < rise:
+            before = rate(begin - 1, stage - 1)
+            return before + (peak - before) * (since + 1) / rise
+        if shape == "drops":
+            return straight(step, steps=end, drops=at)
+        return straight(since, highest=peak, steps=end - begin, warmup_steps=rise)
+
+    return rate(step, sum(step >= end for end in extended_at))
+
+
+def _never_extended(
+    step: int,
+    *,
+    highest: float,
+    steps: int,
+    warmup_steps: int,
+    shape: Literal["drops", "cosine"],
+    drops: Sequence[int] = (),
+    drop_factor: float = 0.1,
+) -> float:
+    """The learning rate of a training that has the length it was begun with."""
     if step < warmup_steps:
         return highest * (step + 1) / warmup_steps
     if shape == "drops":

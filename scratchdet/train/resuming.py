@@ -126,7 +126,12 @@ def changes(run_dir: Path, recipe: Recipe) -> list[str]:
                 f"{reason}. Start a new run, or leave it out"
             )
     lines = [f"changed: {name} {was!r} -> {now!r}" for name, was, now in found]
-    if any(name == "schedule.steps" for name, _, _ in found) and recipe.schedule.shape == "cosine":
+    names = {name for name, _, _ in found}
+    if (
+        "schedule.steps" in names
+        and "schedule.extended_at" not in names
+        and recipe.schedule.shape == "cosine"
+    ):
         lines.append("NOTE: the learning rate is from here on that of a run of the new length")
     return lines
 

@@ -114,6 +114,7 @@ def make_schedule(recipe: Recipe) -> Callable[[int], float]:
         shape=schedule.shape,
         drops=schedule.drops,
         drop_factor=schedule.drop_factor,
+        extended_at=schedule.extended_at,
     )
 
 
