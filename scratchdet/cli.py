@@ -12,6 +12,7 @@ from rich.console import Console
 
 from scratchdet.cli_ablate import ablate
 from scratchdet.cli_arguments import description
+from scratchdet.cli_check import check
 from scratchdet.cli_detect import INTERRUPTED, detect
 from scratchdet.cli_download import download
 from scratchdet.cli_eval import evaluate
@@ -20,6 +21,7 @@ from scratchdet.cli_import import import_caffe
 from scratchdet.cli_models import models
 from scratchdet.cli_pack import pack
 from scratchdet.cli_recipes import recipes
+from scratchdet.cli_report import report
 from scratchdet.cli_train import RUNS, say_what_is_where, train
 from scratchdet.files import DiskFull
 from scratchdet.recipe import differing
@@ -83,10 +85,12 @@ def _typed(command: Callable[..., int], name: str) -> Callable[[Sequence[str]], 
 COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "demo": (_typed(demo, "demo"), "train on the embedded data, evaluate, show what is found"),
     "train": (train, "train a detector from scratch on your own data"),
+    "check": (check, "what is wrong with a data set, and what training makes of it"),
     "eval": (_typed(evaluate, "eval"), "evaluate a trained detector on a data set"),
     "detect": (detect, "find objects in images, videos and streams, and draw them"),
     "export": (_typed(export, "export"), "write a detector as ONNX, verified on the spot"),
     "ablate": (ablate, "train ScratchDet's ablations on your data: norms and rates, stems"),
+    "report": (_typed(report, "report"), "write the report of a run anew: one HTML file"),
     "pack": (_typed(pack, "pack"), "put a data set into one file"),
     "download": (_typed(download, "download"), "fetch a published data set: PASCAL VOC, MS COCO"),
     "models": (_typed(models, "models"), "list the networks"),

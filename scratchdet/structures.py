@@ -92,6 +92,8 @@ class Problem(NamedTuple):
     """What is wrong, in words, with the values: `box 3 (RBC) has no area: 504 337 504 337`."""
     action: str
     """What was done: `dropped`, `clipped`, `image dropped`, or `kept` for a mere remark."""
+    kind: str = ""
+    """A key of `data.findings.KINDS`, for scripts; empty in lists that older versions wrote."""
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what} [{self.action}]"

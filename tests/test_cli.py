@@ -174,7 +174,7 @@ for arguments in [["--help"], ["recipes"], *([command, "--help"] for command in 
     [
         (
             ["fly"],
-            "no command is called 'fly'; there are demo, train, eval, detect, export, pack, downl",
+            "no command is called 'fly'; there are demo, train, check, eval, detect, export",
         ),
         (["train"], "give the data set to train on, or --resume runs/NAME"),
         (["train", "nowhere"], "nowhere: no such file or folder"),

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from scratchdet.data.clean import NO_AREA, OVERHANGS, REASONS, CheckedBoxes, check_boxes
+from scratchdet.data.clean import KINDS, NO_AREA, OVERHANGS, REASONS, CheckedBoxes, check_boxes
 from scratchdet.structures import DataError, DetectionData, Problem, Strings
 
 OnBadBox = Literal["error", "drop"]
@@ -128,8 +128,9 @@ def _box_problems(
             if reason > NO_AREA:
                 width, height = part.sizes[images[row]]
                 what += f" (image {width}x{height})"
-        clipped = reason == OVERHANGS and labels[row] >= 0
-        problems.append(Problem(part.where(source), what, "clipped" if clipped else "dropped"))
+        kind = KINDS[reason] if labels[row] >= 0 else "unknown-class"
+        action = "clipped" if kind == KINDS[OVERHANGS] else "dropped"
+        problems.append(Problem(part.where(source), what, action, kind))
     return tuple(problems)
 
 

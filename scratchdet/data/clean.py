@@ -17,6 +17,9 @@ REASONS = (
 )
 """In words, by code. The last is clipped, those before it are dropped."""
 
+KINDS = ("", "unreadable-box", "box-without-area", "box-outside", "clipped-box")
+"""For scripts, by code: keys of `findings.KINDS`."""
+
 ROUNDING = 1.0
 """Pixels. Less overhang than this is the rounding of the format (YOLO and COCO store decimals,
 some tools count from 1): such a box is clipped and counts as fine."""

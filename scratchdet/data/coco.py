@@ -132,7 +132,9 @@ def _read_file(path: Path, *, root: Path, split: str, files: str) -> Found:
     label = {name: index for index, name in enumerate(dict.fromkeys([*names, *used]))}
     rows = np.flatnonzero(position >= 0)
     unknown = tuple(
-        Problem(_place(path, annotations[row]), _no_image(annotations[row]), "dropped")
+        Problem(
+            _place(path, annotations[row]), _no_image(annotations[row]), "dropped", "missing-image"
+        )
         for row in np.flatnonzero(~known)
     )
     return Found(
@@ -217,7 +219,9 @@ def _usable_images(
             file = file or str(folders[0] / name)
             sizes.append(annotated or image_size(file))
         except DataError as error:
-            problems.append(Problem(place, str(error).removeprefix(f"{place}: "), "image dropped"))
+            what = str(error).removeprefix(f"{place}: ")
+            kind = "missing-image" if file is None else "unreadable-image"
+            problems.append(Problem(place, what, "image dropped", kind))
             usable.append(False)
         else:
             usable.append(True)

@@ -84,7 +84,9 @@ class TrainingSamples:
             except DataError as error:
                 where = str(record.path)
                 what = str(error).removeprefix(f"{where}: ")
-                unreadable.append(Problem(where, what, "replaced by another image"))
+                unreadable.append(
+                    Problem(where, what, "replaced by another image", "unreadable-image")
+                )
                 index = rng.integers(len(self))
         raise DataError(
             f"{REPLACEMENTS} images in turn cannot be read: is a disk or a network drive gone? "

@@ -159,7 +159,7 @@ def _stored(table: DetectionData, names: Mapping[str, str], outcome: _Outcome) -
     for index, path in enumerate(table.paths):
         reasons = [outcome.lost[file] for file in files_of(path) if file in outcome.lost]
         if reasons:
-            problems.append(Problem(path, reasons[0], "image dropped"))
+            problems.append(Problem(path, reasons[0], "image dropped", "unreadable-image"))
         else:
             kept.append(index)
     data = table.subset(kept)

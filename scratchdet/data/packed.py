@@ -200,6 +200,7 @@ def _relabelled(data: DetectionData, classes: tuple[str, ...]) -> DetectionData:
             f"box {row - data.offsets[image[row]]} ({data.classes[data.labels[row]]}) is of none "
             f"of the classes: {', '.join(classes)}",
             "dropped",
+            "unknown-class",
         )
         for row in np.flatnonzero(~keep)
     )

@@ -256,8 +256,8 @@ def _judge(
     """What x and y grow by, if the image can be used; and what is wrong with it."""
     where = str(record.path)
     if 0 in size:
-        return None, [Problem(where, remark, "image dropped")]
-    problems = [Problem(where, remark, "kept")] if remark else []
+        return None, [Problem(where, remark, "image dropped", "unreadable-image")]
+    problems = [Problem(where, remark, "kept", "grey-as-rgb")] if remark else []
     if size == record.size:
         return (1.0, 1.0), problems
     (width, height), (annotated_width, annotated_height) = size, record.size
@@ -265,5 +265,6 @@ def _judge(
     what = f"is {width}x{height}, but annotated as {annotated_width}x{annotated_height}"
     if abs(scale[0] / scale[1] - 1) > ASPECT_TOLERANCE:
         what = f"{what}: another shape, another image?"
-        return None, [*problems, Problem(where, what, "image dropped")]
-    return scale, [*problems, Problem(where, f"{what}: its boxes are resized to fit", "kept")]
+        return None, [*problems, Problem(where, what, "image dropped", "other-shape")]
+    what = f"{what}: its boxes are resized to fit"
+    return scale, [*problems, Problem(where, what, "kept", "resized-image")]

@@ -146,12 +146,17 @@ def _read_folder(root: Path, pattern: str) -> _Folder:
             files[path.stem] = read_annotation(path)
         except ParseError as error:
             where = f"{path}:{error.position[0]}"
-            broken[path.stem] = Problem(where, f"malformed XML: {error}", "image dropped")
+            what = f"malformed XML: {error}"
+            broken[path.stem] = _unreadable(where, what)
         # LookupError, ValueError: unknown encodings, and the document types defusedxml refuses.
         except (OSError, LookupError, ValueError) as error:
-            broken[path.stem] = Problem(str(path), f"cannot be read: {error!r}", "image dropped")
+            broken[path.stem] = _unreadable(str(path), f"cannot be read: {error!r}")
     from_zero = next((file.path for file in files.values() if counts_from_zero(file)), None)
     return _Folder(root, files, broken, from_zero, pattern)
+
+
+def _unreadable(where: str, what: str) -> Problem:
+    return Problem(where, what, "image dropped", "unreadable-annotation")
 
 
 def _part(year: _Folder, lists: Sequence[Path] | None, names: Sequence[str]) -> Found:
@@ -206,7 +211,7 @@ def _wanted(lists: Sequence[Path], year: _Folder) -> tuple[list[str], list[Probl
         if ids and not (year.files.keys() | year.broken.keys()).intersection(ids):
             what = f"none of its {len(ids)} images has an annotation in {year.root / 'Annotations'}"
             hint = " (challenges publish their test images without)"
-            problems.append(Problem(str(file), what + hint, "image dropped"))
+            problems.append(Problem(str(file), what + hint, "image dropped", "missing-annotation"))
         else:
             wanted += ids
     return list(dict.fromkeys(wanted)), problems
@@ -225,7 +230,7 @@ def _unannotated(
     """The images that no annotation is called like, nor names."""
     left = chain.from_iterable(paths for stem, paths in images.items() if stem not in annotated)
     return [
-        Problem(str(path), "the image has no annotation", "image dropped")
+        Problem(str(path), "the image has no annotation", "image dropped", "unannotated-image")
         for path in left
         if path not in used
     ]
@@ -262,20 +267,21 @@ def _locate(
     file = year.files.get(image_id)
     if file is None:
         missing = str(year.root / "Annotations" / f"{image_id}.xml")
-        return Problem(missing, "listed in the split, but there is no such file", "image dropped")
+        what = "listed in the split, but there is no such file"
+        return Problem(missing, what, "image dropped", "missing-annotation")
     if year.pattern:
         return _locate_stack(image_id, file, year)
     named = [path for path in images.get(Path(file.image).stem, ()) if path.name == file.image]
     candidates = images.get(image_id, named)
     if not candidates:
         what = f"there is no image {file.image or image_id} for it in {year.root}"
-        return Problem(str(file.path), what, "image dropped")
+        return Problem(str(file.path), what, "image dropped", "missing-image")
     image = named[0] if named and named[0] in candidates else candidates[0]
     try:
         single(image)
         return image, file.size or image_size(image), file
     except DataError as error:
-        return Problem(str(file.path), str(error), "image dropped")
+        return Problem(str(file.path), str(error), "image dropped", "unreadable-image")
 
 
 def _locate_stack(
@@ -294,4 +300,4 @@ def _locate_stack(
             raise DataError(f"there is no {', '.join(stack.missing)} for it")
         return Path(stack.reference), file.size or image_size(stack.reference), file
     except DataError as error:
-        return Problem(str(file.path), str(error), "image dropped")
+        return Problem(str(file.path), str(error), "image dropped", "unreadable-image")

@@ -41,7 +41,8 @@ def read_listed(
             try:
                 record = _record(image_id, images)
             except DataError as error:
-                problems.append(Problem(f"{file}: {image_id}", str(error), "image dropped"))
+                where = f"{file}: {image_id}"
+                problems.append(Problem(where, str(error), "image dropped", "missing-image"))
                 continue
             if records.setdefault(image_id, record).path != record.path:
                 raise DataError(f"{path}: two years have an image {image_id}: name one, YEAR/SPLIT")

@@ -199,7 +199,9 @@ def _part(sources: Iterable[Path], names: dict[int, str], pattern: str) -> Found
             single(image.place)
             size = image_size(image.reference)
         except DataError as error:
-            problems.append(Problem(str(image.place), str(error), "image dropped"))
+            problems.append(
+                Problem(str(image.place), str(error), "image dropped", "unreadable-image")
+            )
             continue
         images.append(image)
         sizes.append(size)
@@ -248,7 +250,8 @@ def _missing_labels(files: Sequence[Path]) -> tuple[Problem, ...]:
     what = (
         f"there is no such label file, nor those of {len(missing) - 1} more of {len(files)} images"
     )
-    return (Problem(str(missing[0]), f"{what}: taken as images without objects", "kept"),)
+    what += ": taken as images without objects"
+    return (Problem(str(missing[0]), what, "kept", "missing-labels"),)
 
 
 def _image(path: Path, pattern: str) -> _Image | Problem:
@@ -258,7 +261,8 @@ def _image(path: Path, pattern: str) -> _Image | Problem:
     stack = find_stack("", str(path), pattern)
     if stack.missing:
         missing = ", ".join(stack.missing)
-        return Problem(str(path), f"there is no {missing} to go with it", "image dropped")
+        what = f"there is no {missing} to go with it"
+        return Problem(str(path), what, "image dropped", "missing-image")
     members = map(Path, files_of(stack.reference))
     labels = [_label_file(place) for place in (stack.place, *members)]
     existing = next((file for file in labels if file.is_file()), labels[0])

@@ -31,7 +31,7 @@ def read_labels(file: Path) -> tuple[list[Label], list[Problem]]:
         try:
             labels.append(_label(line, fields))
         except ValueError as error:
-            problems.append(Problem(f"{file}:{line}", str(error), "dropped"))
+            problems.append(Problem(f"{file}:{line}", str(error), "dropped", "unreadable-box"))
     return labels, problems
 
 

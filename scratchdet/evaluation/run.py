@@ -52,7 +52,7 @@ def detect_all(
                 raise image
             where = data.paths[len(found)]
             what = str(image).removeprefix(f"{where}: ")
-            unreadable(Problem(where, what, "nothing found in it"))
+            unreadable(Problem(where, what, "nothing found in it", "unreadable-image"))
             found.append(nothing_found())
         if progress is not None:
             progress(len(found))

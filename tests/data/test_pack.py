@@ -196,7 +196,8 @@ def test_an_image_that_cannot_be_read_is_left_out_and_said(tmp_path, out):
     data = read_data(out, split="train")
     assert list(data.ids) == ["a"]
     path = str(source / "JPEGImages/b.jpg")
-    assert data.problems == (Problem(path, "the file is empty", "image dropped"),)
+    problem = Problem(path, "the file is empty", "image dropped", "unreadable-image")
+    assert data.problems == (problem,)
     assert done.files == 2
     assert read_data(out, split="val").problems == ()
 
