@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 from rich.console import Console
@@ -13,6 +13,10 @@ from scratchdet.cli_arguments import choices_registry, description, in_full
 from scratchdet.recipe import Recipe, RecipeError, differing
 from scratchdet.recipes import load_recipe
 from scratchdet.terminal import say
+
+if TYPE_CHECKING:
+    from scratchdet.analysis.ablation import Outcome
+    from scratchdet.recipes.ablations import Ablation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,31 +79,55 @@ def ablate(arguments: Sequence[str]) -> int:
 
 def _ablate(command: AblateCommand, console: Console) -> None:
     from scratchdet.recipes.ablations import stems, where_norms_are
-    from scratchdet.train.ablate import run_grid
+    from scratchdet.train.ablate import run_grid, size_edges, size_names, write_results
     from scratchdet.train.prepare import prepare
 
     recipe = differing(command.settings, data={"path": str(Path(command.data).resolve())})
     folder = command.out or Path("runs") / f"ablate-{command.what}"
-    ablation = (
-        stems()
-        if command.what == "root-block"
-        else where_norms_are(command.rates)
-        if command.rates
-        else where_norms_are()
-    )
-    total = len(ablation.variants) * command.seeds
-    quiet = Console(quiet=True)
-    prepared = prepare(recipe.data, threads=1, console=quiet)
+    if command.what == "bn":
+        ablation = where_norms_are(command.rates) if command.rates else where_norms_are()
+    else:
+        ablation = stems()
+    _check_choices(recipe, ablation)
+    prepared = prepare(recipe.data, threads=1, console=Console(quiet=True))
     evaluated = prepared.test or prepared.val
     if evaluated is None:
-        raise RecipeError("an ablation compares AP: give it a --val-split or a --test-split")
+        raise RecipeError("an ablation compares AP: it needs a --val-split or a --test-split")
+    _check_same(folder, recipe)
+    total = len(ablation.variants) * command.seeds
     say(console, f"{ablation.question} {total} trainings of {recipe.schedule.steps} steps")
-    run_grid(
-        ablation.variants,
-        recipe,
-        folder=folder,
-        seeds=range(command.seeds),
-        evaluated=evaluated,
-        console=quiet,
-        done=lambda number, line: say(console, f"{number}/{total}  {line}"),
-    )
+    sizes = size_names(size_edges(evaluated))
+    done: list[tuple[Path, Outcome]] = []
+    for run_dir, outcome in run_grid(
+        ablation.variants, recipe, folder=folder, seeds=range(command.seeds), evaluated=evaluated
+    ):
+        done.append((run_dir, outcome))
+        say(console, f"{len(done)}/{total}  {run_dir.name}: {outcome}")
+        write_results(folder, done, question=ablation.question, sizes=sizes)
+    for line in (folder / "table.md").read_text(encoding="utf-8").splitlines():
+        say(console, line)
+    say(console, f"written: {folder}")
+
+
+def _check_choices(recipe: Recipe, ablation: "Ablation") -> None:
+    """Raises RecipeError where the network has not what varies."""
+    from scratchdet.models.zoo import MODELS, choices_of
+
+    if ablation.choice and ablation.choice not in choices_of(recipe.model.name):
+        able = [name for name in MODELS if ablation.choice in choices_of(name)]
+        raise RecipeError(
+            f"{recipe.model.name} has no {ablation.choice} to choose: --model {' or '.join(able)}"
+        )
+
+
+def _check_same(folder: Path, recipe: Recipe) -> None:
+    """Notes what the trainings in `folder` share; raises RecipeError if that was something else."""
+    from scratchdet.recipe_toml import save_recipe
+
+    file = folder / "recipe.toml"
+    if file.exists() and load_recipe(file) != recipe:
+        raise RecipeError(
+            f"{folder} has trainings of another recipe ({file}): choose another --out, or give the "
+            "settings that it began with"
+        )
+    save_recipe(recipe, file)

@@ -36,6 +36,8 @@ class Ablation(NamedTuple):
 
     question: str
     variants: tuple[Variant, ...]
+    choice: str = ""
+    """What the network must leave to be chosen."""
 
 
 def where_norms_are(rates: tuple[float, ...] = RATES) -> Ablation:
@@ -62,4 +64,5 @@ def stems() -> Ablation:
             Variant(f"stem {stem}", "", {"model": {"choices": {"stem": stem}}})
             for stem in STEMS.values()
         ),
+        choice="stem",
     )

@@ -1,47 +1,34 @@
 """A grid of trainings that differ in one thing, several seeds of each, and what came out."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from rich.console import Console
 
+from scratchdet.analysis.ablation import Outcome, cells, draw_losses, draw_table, to_markdown
 from scratchdet.evaluation.columns import Columns, from_detections
 from scratchdet.evaluation.curve import every_hit
 from scratchdet.evaluation.metrics import mean_of_defined, none_if_nan, precisions
 from scratchdet.evaluation.run import detect_all
 from scratchdet.evaluation.verdicts import Size, object_areas
 from scratchdet.evaluation.voc import judge
-from scratchdet.files import write_text
+from scratchdet.files import replacing, write_text
 from scratchdet.models.saved import load_model
 from scratchdet.recipe import Recipe
 from scratchdet.recipes.ablations import Variant
 from scratchdet.structures import DetectionData
+from scratchdet.train.device import describe_device
 from scratchdet.train.finite import NonFiniteLoss
 from scratchdet.train.log import read_log
 from scratchdet.train.loop import train
 from scratchdet.train.resuming import has_begun
+from scratchdet.version import describe_code
 
 OUTCOME = "outcome.json"  # in the folder of a run: it is done, or has diverged
 SIZE_GROUPS = 3  # thirds of the objects, by their size
-
-
-class Outcome(NamedTuple):
-    """What one training of the grid came to."""
-
-    row: str
-    column: str
-    seed: int
-    ap50: float | None
-    """On the test split, else the validation split; None: it diverged, or nothing is to find."""
-    by_size: tuple[float | None, ...]
-    """AP50 of the objects of each group of sizes, from small to large."""
-    diverged_at: int | None
-    """The step whose loss was no number; None: none was."""
-    seconds: float
 
 
 def run_grid(
@@ -51,26 +38,45 @@ def run_grid(
     folder: Path,
     seeds: Sequence[int],
     evaluated: DetectionData,
-    console: Console,
-    done: Callable[[int, str], None],
-) -> list[Outcome]:
-    """Trains every variant with every seed; what has an outcome in `folder` is not done again.
+) -> Iterator[tuple[Path, Outcome]]:
+    """Trains every variant with every seed: the folder of each training, and what it came to.
 
-    Seed after seed: stopped early, the table is whole for the seeds that are done. evaluated: the
-    images that AP is of. done(number, line): called after each training.
+    What has an outcome in `folder` is not done again, and what was interrupted goes on. Seed after
+    seed: stopped early, the table is whole for the seeds that are done. evaluated: the images that
+    AP by size is of.
     """
-    outcomes: list[Outcome] = []
     edges = size_edges(evaluated)
     for seed in seeds:
         for variant in variants:
             run_dir = folder / f"{variant.name}-seed{seed}"
             outcome = read_outcome(run_dir)
             if outcome is None:
-                outcome = _run(variant, recipe, seed, run_dir, evaluated, edges, console)
+                outcome = _run(variant, recipe, seed, run_dir, evaluated, edges)
                 write_text(run_dir / OUTCOME, json.dumps(outcome._asdict(), indent=2) + "\n")
-            outcomes.append(outcome)
-            done(len(outcomes), f"{run_dir.name}: {described(outcome)}")
-    return outcomes
+            yield run_dir, outcome
+
+
+def write_results(
+    folder: Path, done: Sequence[tuple[Path, Outcome]], *, question: str, sizes: Sequence[str]
+) -> None:
+    """Writes the table (`table.md`, `ablation.json`) and the figures (`ablation.png`,
+    `losses.png`) of the trainings so far. sizes: names of the groups of sizes."""
+    outcomes = [outcome for _, outcome in done]
+    table = cells(outcomes)
+    write_text(folder / "table.md", to_markdown(table, sizes=sizes))
+    result = {
+        "question": question,
+        "code": describe_code(),
+        "device": describe_device("cpu"),
+        "sizes": list(sizes),
+        "outcomes": [outcome._asdict() for outcome in outcomes],
+    }
+    write_text(folder / "ablation.json", json.dumps(result, indent=2) + "\n")
+    logs = [(outcome, read_log(run_dir / "log.jsonl")) for run_dir, outcome in done]
+    figures = {"ablation.png": draw_table(table, sizes=sizes), "losses.png": draw_losses(logs)}
+    for name, figure in figures.items():
+        with replacing(folder / name) as temporary:
+            figure.savefig(temporary, format="png")
 
 
 def _run(
@@ -80,7 +86,6 @@ def _run(
     run_dir: Path,
     evaluated: DetectionData,
     edges: np.ndarray,
-    console: Console,
 ) -> Outcome:
     blank = Outcome(variant.row, variant.column, seed, None, (), None, 0.0)
     try:
@@ -88,7 +93,7 @@ def _run(
             variant.of(recipe, seed=seed),
             run_dir=run_dir,
             resume=has_begun(run_dir),
-            console=console,
+            console=Console(quiet=True),
         )
     except NonFiniteLoss:
         log = read_log(run_dir / "log.jsonl")
@@ -111,21 +116,20 @@ def read_outcome(run_dir: Path) -> Outcome | None:
     return Outcome(**values | {"by_size": tuple(values["by_size"])})
 
 
-def described(outcome: Outcome) -> str:
-    """`AP50 0.412 in 61 s`, or how it failed."""
-    if outcome.diverged_at is not None:
-        return f"diverged after step {outcome.diverged_at}"
-    figure = "not defined" if outcome.ap50 is None else f"{outcome.ap50:.3f}"
-    return f"AP50 {figure} in {outcome.seconds:.0f} s"
-
-
 def size_edges(data: DetectionData) -> np.ndarray:
     """(SIZE_GROUPS + 1,) areas in pixels that part the objects of `data` into equal groups."""
     areas = object_areas(data)[~data.ignore]
     if not len(areas):
-        return np.linspace(0, 1, SIZE_GROUPS + 1)
+        return np.arange(SIZE_GROUPS + 1.0)
     inner = np.quantile(areas, np.arange(1, SIZE_GROUPS) / SIZE_GROUPS)
     return np.concatenate([[0.0], inner, [np.inf]])
+
+
+def size_names(edges: np.ndarray) -> list[str]:
+    """`up to 14 px`, `14 to 27 px`, `from 27 px`: the groups, by the square root of the area."""
+    sides = [f"{side:.0f}" for side in np.sqrt(edges[1:-1])]
+    between = [f"{low} to {high} px" for low, high in pairwise(sides)]
+    return [f"up to {sides[0]} px", *between, f"from {sides[-1]} px"]
 
 
 def ap50_by_size(data: DetectionData, found: Columns, edges: np.ndarray) -> list[float]:
