@@ -42,8 +42,12 @@ def test_what_diverged_has_no_part_in_the_mean_and_is_counted():
 
 def test_a_grid_is_rows_by_columns():
     table = cells(
-        [outcome("a", "x", ap50=0.1), outcome("a", "y", ap50=0.2), outcome("b", "x", ap50=0.3)]
-        + [diverged("b", "y")]
+        [
+            outcome("a", "x", ap50=0.1),
+            outcome("a", "y", ap50=0.2),
+            outcome("b", "x", ap50=0.3),
+            diverged("b", "y"),
+        ]
     )
     assert markdown(table, sizes=SIZES).splitlines() == [
         "| AP50 | x | y |",
