@@ -16,7 +16,10 @@ from scratchdet.terminal import say
 
 if TYPE_CHECKING:
     from scratchdet.analysis.ablation import Outcome
-    from scratchdet.recipes.ablations import Ablation
+    from scratchdet.recipes.ablations import Ablation, Variant
+    from scratchdet.train.prepare import Prepared
+
+UNITS = {"s": 1, "m": 60, "h": 3600}  # seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +51,9 @@ class AblateCommand:
     """Trainings of each cell."""
     rates: tuple[float, ...] = ()
     """bn: learning rates; default: the paper's, 0.001 0.01 0.05."""
+    budget: str = ""
+    """Time for all trainings, as 30m or 2h: sets how many steps each has, by the pace measured on
+    this machine beforehand. What diverges early leaves some of it over."""
     out: Path | None = None
     """The folder of the runs, the table and the figures; default: runs/ablate-WHAT."""
     settings: Annotated[Recipe, tyro.conf.arg(name="")] = field(default_factory=Recipe)
@@ -71,6 +77,8 @@ def ablate(arguments: Sequence[str]) -> int:
     command = parse(default=AblateCommand(what="bn", data="", settings=base))
     if command.seeds < 1:
         raise RecipeError(f"--seeds is {command.seeds}; it must be 1 or more")
+    if command.budget and "--schedule.steps" in (one.partition("=")[0] for one in arguments):
+        raise RecipeError("--budget sets how many steps there are: leave out --steps, or --budget")
     if command.rates and command.what != "bn":
         raise RecipeError("--rates is for bn; of root-block the learning rate is --lr")
     _ablate(command, Console())
@@ -93,8 +101,12 @@ def _ablate(command: AblateCommand, console: Console) -> None:
     evaluated = prepared.test or prepared.val
     if evaluated is None:
         raise RecipeError("an ablation compares AP: it needs a --val-split or a --test-split")
-    _check_same(folder, recipe)
     total = len(ablation.variants) * command.seeds
+    if command.budget:
+        say(console, "measuring the pace of this machine")
+        each = ablation.variants * command.seeds
+        recipe = _within(command.budget, recipe, each, prepared, folder=folder)
+    _check_same(folder, recipe)
     say(console, f"{ablation.question} {total} trainings of {recipe.schedule.steps} steps")
     sizes = size_names(size_edges(evaluated))
     done: list[tuple[Path, Outcome]] = []
@@ -107,6 +119,33 @@ def _ablate(command: AblateCommand, console: Console) -> None:
     for line in (folder / "table.md").read_text(encoding="utf-8").splitlines():
         say(console, line)
     say(console, f"written: {folder}")
+
+
+def seconds_of(budget: str) -> float:
+    """`90s`, `30m`, `1.5h` in seconds. Raises RecipeError for anything else."""
+    number, unit = budget[:-1], budget[-1:]
+    if unit not in UNITS or not number.replace(".", "", 1).isdecimal():
+        raise RecipeError(f"--budget {budget}: say it as 90s, 30m or 2h")
+    return float(number) * UNITS[unit]
+
+
+def _within(
+    budget: str,
+    recipe: Recipe,
+    trainings: Sequence["Variant"],
+    prepared: "Prepared",
+    *,
+    folder: Path,
+) -> Recipe:
+    """The recipe with the steps that the trainings in `folder` have, or else fit the budget."""
+    seconds = seconds_of(budget)
+    if (begun := folder / "recipe.toml").exists():  # the pace is never measured the same twice
+        schedule = load_recipe(begun).schedule
+        kept = {"steps": schedule.steps, "evaluate_every": schedule.evaluate_every}
+        return differing(recipe, schedule=kept)
+    from scratchdet.train.ablate import fitted
+
+    return fitted(recipe, trainings, prepared, seconds=seconds)
 
 
 def _check_choices(recipe: Recipe, ablation: "Ablation") -> None:

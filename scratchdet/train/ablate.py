@@ -17,18 +17,50 @@ from scratchdet.evaluation.verdicts import Size, object_areas
 from scratchdet.evaluation.voc import judge
 from scratchdet.files import replacing, write_text
 from scratchdet.models.saved import load_model
-from scratchdet.recipe import Recipe
+from scratchdet.recipe import Recipe, RecipeError, differing
 from scratchdet.recipes.ablations import Variant
 from scratchdet.structures import DetectionData
 from scratchdet.train.device import describe_device
 from scratchdet.train.finite import NonFiniteLoss
 from scratchdet.train.log import read_log
 from scratchdet.train.loop import train
+from scratchdet.train.pace import Pace, measure_pace
+from scratchdet.train.prepare import Prepared
+from scratchdet.train.resolve import resolve
 from scratchdet.train.resuming import has_begun
 from scratchdet.version import describe_code
 
 OUTCOME = "outcome.json"  # in the folder of a run: it is done, or has diverged
+MEASURED = 5.0  # seconds, that the pace of each network is measured in
+FEWEST_STEPS = 50
 SIZE_GROUPS = 3  # thirds of the objects, by their size
+
+
+def fitted(
+    recipe: Recipe, trainings: Sequence[Variant], prepared: Prepared, *, seconds: float
+) -> Recipe:
+    """The recipe with as many steps as all `trainings` can have in so many seconds.
+
+    By the pace measured here on these images; evaluated at the end alone, so that the time goes
+    into steps. Raises RecipeError for less than `FEWEST_STEPS`.
+    """
+    recipe = differing(recipe, schedule={"evaluate_every": 0})
+    evaluated = sum(len(part) for part in (prepared.val, prepared.test) if part)
+    paces: dict[str, Pace] = {}
+    for variant in trainings:
+        if variant.row not in paces:  # the learning rate makes no step slower
+            settled, _ = resolve(variant.of(recipe, seed=0))
+            paces[variant.row] = measure_pace(settled, prepared, seconds=MEASURED)
+    each = [paces[variant.row] for variant in trainings]
+    for_steps = seconds - evaluated * sum(pace.image for pace in each)
+    steps = int(for_steps / sum(pace.step for pace in each))
+    if steps < FEWEST_STEPS:
+        raise RecipeError(
+            f"{len(each)} trainings would have {max(steps, 0)} steps each in {seconds:.0f} s, and "
+            f"nothing is learned in fewer than {FEWEST_STEPS}: a larger --budget, fewer --seeds, a "
+            "smaller --model.input-size"
+        )
+    return differing(recipe, schedule={"steps": steps})
 
 
 def run_grid(

@@ -10,12 +10,21 @@ from rich.console import Console
 from scratchdet.cli import main
 from scratchdet.data.voc_write import write_voc
 from scratchdet.evaluation.columns import Columns
-from scratchdet.recipe import Recipe, differing
+from scratchdet.recipe import Recipe, RecipeError, differing
 from scratchdet.recipe_toml import save_recipe
 from scratchdet.recipes.ablations import Variant, stems, where_norms_are
 from scratchdet.recipes.ssd import NORM_ABLATION, STEM_ABLATION
 from scratchdet.structures import Record, from_records
-from scratchdet.train.ablate import ap50_by_size, read_outcome, run_grid, size_edges, size_names
+from scratchdet.train import ablate
+from scratchdet.train.ablate import (
+    ap50_by_size,
+    fitted,
+    read_outcome,
+    run_grid,
+    size_edges,
+    size_names,
+)
+from scratchdet.train.pace import FEWEST, Pace, measure_pace
 from scratchdet.train.prepare import prepare
 
 LR = Variant("rate", "small", {"optim": {"lr": 0.01}})
@@ -126,6 +135,36 @@ def test_without_objects_there_are_groups_and_no_figures():
     assert np.isnan(ap50_by_size(data, nothing, size_edges(data))).all()
 
 
+def test_a_budget_becomes_steps_that_all_trainings_have(recipe, monkeypatch):
+    """Two networks: a step takes 1 s of the one and 3 s of the other, an image 0.5 s."""
+    paces = iter([Pace(1.0, 1.0, 2, 0.5), Pace(3.0, 3.0, 2, 0.5)])
+    monkeypatch.setattr(ablate, "measure_pace", lambda *given, seconds: next(paces))
+    fast, slow = Variant("fast", "", {}), Variant("slow", "", {"optim": {"lr": 1.0}})
+    prepared = prepare(recipe.data, threads=1, console=Console(quiet=True))
+    images = len(prepared.val)
+    trainings = [fast, slow] * 2
+    seconds = 2 * (1 + 3) * 100 + 4 * images * 0.5
+    assert fitted(recipe, trainings, prepared, seconds=seconds + 1).schedule.steps == 100
+
+
+def test_a_budget_that_nothing_is_learned_in_is_refused(recipe):
+    prepared = prepare(recipe.data, threads=1, console=Console(quiet=True))
+    with pytest.raises(RecipeError, match="larger --budget"):
+        fitted(recipe, [LR], prepared, seconds=0.1)
+
+
+@pytest.mark.parametrize("steps", [1, 5])
+def test_the_pace_is_that_of_real_steps(recipe, steps):
+    recipe = differing(recipe, schedule={"steps": steps})
+    pace = measure_pace(
+        recipe, prepare(recipe.data, threads=1, console=Console(quiet=True)), seconds=0
+    )
+    assert 0 < pace.step <= pace.slowest_step < 60
+    assert 0 < pace.image < 60
+    assert pace.steps == min(steps, FEWEST)
+    assert pace.of(recipe, val=0, test=0) == pytest.approx(pace.step * steps)
+
+
 def test_the_command_writes_table_and_figures_and_adds_seeds(recipe, tmp_path, capsys, data):
     save_recipe(recipe, tmp_path / "mine.toml")
     out = tmp_path / "out"
@@ -147,6 +186,8 @@ def test_the_command_writes_table_and_figures_and_adds_seeds(recipe, tmp_path, c
         (["bn", "DATA", "--seeds", "0"], "1 or more"),
         (["root-block", "DATA", "--rates", "0.1"], "--lr"),
         (["root-block", "DATA", "--model", "dsod300"], "ssd300_resnet18"),
+        (["bn", "DATA", "--budget", "30"], "say it as"),
+        (["bn", "DATA", "--budget", "1h", "--steps", "5"], "leave out"),
         (["bn", "DATA", "--val-split", "none"], "--val-split"),
     ],
 )
