@@ -44,6 +44,8 @@ class Prepared(NamedTuple):
     """Three channels are red, green and blue, not any three bands."""
     surveys: Mapping[str, Surveyed] = MappingProxyType({})
     """Of each part that was read, by what it is used for: to go on with the same images."""
+    train_split: str = "all images"
+    """What `train` is called: the name of the split, or "all images"."""
 
 
 def prepare(
@@ -108,6 +110,7 @@ def prepare(
         dtype=surveyed.survey.dtype,
         is_rgb=surveyed.survey.is_rgb,
         surveys=surveys,
+        train_split=split or "all images",
     )
 
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from scratchdet.analysis.plots import contact_sheet, plot_training, save_image
 from scratchdet.data.images import read_image
 from scratchdet.evaluation.columns import Columns, from_detections
-from scratchdet.evaluation.metrics import Metrics, evaluate_detections
+from scratchdet.evaluation.metrics import Metrics, evaluate_detections, none_if_nan
 from scratchdet.evaluation.run import detect_all
 from scratchdet.files import write_text
 from scratchdet.models.detector import Detector
@@ -41,6 +41,7 @@ from scratchdet.train.distributed import (
     together,
 )
 from scratchdet.train.log import Log, read_log
+from scratchdet.train.report import describe_model, judged_by, report_progress
 from scratchdet.train.setup import Training
 from scratchdet.version import describe_code
 
@@ -74,22 +75,46 @@ def step_figures(
 
 
 def validate(
-    run: Run, detector: Detector, data: DetectionData, *, progress: Progress, log: Log
+    run: Run, training: Training, data: DetectionData, *, progress: Progress, log: Log
 ) -> Progress:
-    """Evaluates, logs, and keeps the model if it is the best so far."""
-    metrics = _evaluate(run, detector, data)
+    """Evaluates, logs, keeps the model if it is the best so far, and writes the report anew.
+
+    Where the recipe averages the weights, it is the average that counts; the AP50 of the weights as
+    they are is logged beside it.
+    """
+    average, protocol = training.ema.detector, run.recipe.run.protocol
+    metrics, found = _evaluate(run, average, data)
+    figures = metrics.to_json()
+    if run.recipe.optim.ema:
+        raw, _ = _evaluate(run, training.detector, data)
+        figures["raw_ap50"] = none_if_nan(raw.ap50)
     # NaN, no object to find, is never better; the first figure, if only 0, is better than none.
     is_best = metrics.ap50 > progress.best
-    log.evaluation(progress.step, metrics.to_json(), best=is_best)
-    if not is_best:
-        return progress
-    path = run.folder / "best" / "model.safetensors"
-    from_first(run.ranks, lambda: keep_model(detector, path, recipe=run.recipe, progress=progress))
-    return progress._replace(best=metrics.ap50)
+    log.evaluation(progress.step, figures, best=is_best)
+    if is_best:
+        path = run.folder / "best" / "model.safetensors"
+        from_first(
+            run.ranks, lambda: keep_model(average, path, recipe=run.recipe, progress=progress)
+        )
+        progress = progress._replace(best=metrics.ap50)
+    # The last report, of the test images, follows at once.
+    if progress.step < run.recipe.schedule.steps:
+        model = f"the weights of step {progress.step:,}"
+        split = run.prepared.val_split
+        from_first(
+            run.ranks,
+            lambda: report_progress(
+                run,
+                average,
+                progress,
+                judged=judged_by(data, found, protocol=protocol, split=split, model=model),
+            ),
+        )
+    return progress
 
 
-def _evaluate(run: Run, detector: Detector, data: DetectionData) -> Metrics:
-    """The figures by the protocol of the run, which takes note of images it cannot read."""
+def _evaluate(run: Run, detector: Detector, data: DetectionData) -> tuple[Metrics, Columns]:
+    """As `evaluate_together`, by the protocol of the run, which notes images it cannot read."""
     return evaluate_together(
         detector,
         data,
@@ -106,26 +131,23 @@ def evaluate_together(
     *,
     ranks: Ranks,
     unreadable: Callable[[Problem], None] | None = None,
-) -> Metrics:
+) -> tuple[Metrics, Columns]:
     """The figures of all images, of which each rank looks at its share; the same on every rank.
 
-    unreadable: as for `detect_all`, of this rank's share.
+    And what was found: all of it on the first rank, on the others their share. unreadable: as for
+    `detect_all`, of this rank's share.
     """
     begin, end = (len(data) * rank // ranks.size for rank in (ranks.rank, ranks.rank + 1))
     mine = data if ranks.size == 1 else data.subset(range(begin, end))
     found = agreed(
         ranks, lambda: from_detections(detect_all(detector, mine, unreadable=unreadable))
     )
-    shares = gathered_on_first(ranks, found._replace(image_index=found.image_index + begin))
-    # One share after another, as a process alone would have found them.
-    return from_first(
-        ranks,
-        lambda: evaluate_detections(
-            data,
-            Columns(*(np.concatenate(column) for column in zip(*shares, strict=True))),
-            protocol=protocol,
-        ),
-    )
+    found = found._replace(image_index=found.image_index + begin)
+    if shares := gathered_on_first(ranks, found):
+        # One share after another, as a process alone would have found them.
+        found = Columns(*(np.concatenate(column) for column in zip(*shares, strict=True)))
+    metrics = from_first(ranks, lambda: evaluate_detections(data, found, protocol=protocol))
+    return metrics, found
 
 
 def keep_model(detector: Detector, path: Path, *, recipe: Recipe, progress: Progress) -> None:
@@ -158,7 +180,8 @@ def save(run: Run, training: Training, progress: Progress) -> None:
 
 def finish(run: Run, progress: Progress) -> None:
     """Evaluates the result on the test split (else the validation split); writes `metrics.json`,
-    `training.png` and `detections.png`, and shows the figures."""
+    `report.html`, the cards of the models, `training.png` and `detections.png`, and shows the
+    figures."""
     began = time.monotonic()
     folder, recipe, ranks = run.folder, run.recipe, run.ranks
     data, split = run.prepared.test, recipe.data.test_split
@@ -170,9 +193,9 @@ def finish(run: Run, progress: Progress) -> None:
         "ap50": None,
         "ap_per_class": None,
     }
+    detector = load_model(folder).to(ranks.device(torch.device(recipe.run.device)))
     if data is not None:
-        detector = load_model(folder).to(ranks.device(torch.device(recipe.run.device)))
-        metrics = _evaluate(run, detector, data)
+        metrics, found = _evaluate(run, detector, data)
         show_metrics(run.console, metrics, what=split)
         model = str(find_model(folder).relative_to(folder))
         figures = {"split": split, "model": model, **metrics.to_json()}
@@ -190,6 +213,18 @@ def finish(run: Run, progress: Progress) -> None:
         "commit": describe_code(),
     }
     plot_training(read_log(folder / "log.jsonl"), folder / "training.png")
+    judged = None
+    if data is not None:
+        model = describe_model(folder, find_model(folder))
+        judged = judged_by(data, found, protocol=recipe.run.protocol, split=split, model=model)
+    report_progress(
+        run,
+        detector,
+        progress,
+        judged=judged,
+        not_judged="" if judged else "the run has neither test nor validation images",
+        figures=figures,
+    )
     # Last: it says that the run is finished.
     write_text(folder / "metrics.json", json.dumps(figures, indent=2) + "\n")
 

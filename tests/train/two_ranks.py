@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -153,12 +154,9 @@ def tell_unreadable(folder, ranks):
 def evaluate(ranks, recipe):
     """The figures of none, one and all images."""
     data = read_data(recipe.data.path, split="train")
-    return [
-        evaluate_together(
-            BrightestRegion(), data.subset(range(count)), "voc", ranks=ranks
-        ).to_json()
-        for count in (0, 1, len(data))
-    ]
+    parts = [data.subset(range(count)) for count in (0, 1, len(data))]
+    together = partial(evaluate_together, BrightestRegion(), protocol="voc", ranks=ranks)
+    return [together(part)[0].to_json() for part in parts]
 
 
 def stop_one(recipe, folder, ranks):
