@@ -4,7 +4,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
+from scratchdet.analysis.forecast import curve_of, learning_done, outlook, rounded
 from scratchdet.files import write_text, writing
 from scratchdet.train.events import EventFile
 
@@ -64,14 +65,25 @@ class RunLog:
     """Appends records to `log.jsonl` and TensorBoard, and shows them; use it as a context.
 
     Records of steps after `start` are of a run that was killed after its last checkpoint: they are
-    removed, so that no step stands in the log twice.
+    removed, so that no step stands in the log twice. rate_at: the learning rate of every step,
+    which a forecast goes by.
     """
 
-    def __init__(self, run_dir: Path, *, start: int, steps: int, console: Console) -> None:
+    def __init__(
+        self,
+        run_dir: Path,
+        *,
+        start: int,
+        steps: int,
+        rate_at: Callable[[int], float],
+        console: Console,
+    ) -> None:
         self.path = run_dir / "log.jsonl"
         kept = [record for record in read_log(self.path) if record["step"] <= start]
         write_text(self.path, "".join(json.dumps(record) + "\n" for record in kept))
         self.start, self.steps, self.console = start, steps, console
+        self.curve = curve_of(kept)
+        self.learned = learning_done(rate_at, steps)
         self.ap50 = next(
             (r["evaluation"]["ap50"] for r in reversed(kept) if "evaluation" in r), None
         )
@@ -133,15 +145,21 @@ class RunLog:
 
     def evaluation(self, step: int, figures: Mapping[str, Any], *, best: bool) -> None:
         """An evaluation on the validation split, after `step` steps."""
-        self._write({"step": step, "evaluation": dict(figures)})
         ap50 = figures["ap50"]
         self.ap50 = ap50
+        if ap50 is not None:
+            self.curve.append((step, ap50))
+        told = {} if ap50 is None else outlook(self.curve, learned=self.learned)
+        noted = {name: rounded(what) for name, what in told.items()}
+        self._write({"step": step, "evaluation": dict(figures), **noted})
         shown = "not defined: no objects" if ap50 is None else f"{ap50:.4f}"
         self.events.add(step, {"val/ap50": math.nan if ap50 is None else ap50})
         self.console.print(
             f"step {step}/{self.steps}  validation AP50 {shown}{'  (best so far)' if best else ''}",
             highlight=False,
         )
+        for what in told.values():
+            self.console.print(f"step {step}/{self.steps}  {what}", highlight=False, soft_wrap=True)
 
     def _write(self, record: Mapping[str, Any]) -> None:
         finite = {

@@ -95,7 +95,13 @@ def _all_steps(run: Run, training: Training, progress: Progress, clock: StepCloc
     scalars = Scalars(detector, compiled=recipe.run.compile)
     log: RunLog | NoLog = NoLog()
     if ranks.first:
-        log = RunLog(run.folder, start=progress.step, steps=schedule.steps, console=run.console)
+        log = RunLog(
+            run.folder,
+            start=progress.step,
+            steps=schedule.steps,
+            rate_at=rate_at,
+            console=run.console,
+        )
     began = time.monotonic() - progress.seconds
     since, logged = time.monotonic(), progress.step
     with log, catching_interrupts() as asked_to_stop:

@@ -28,7 +28,9 @@ def printed() -> Console:
 
 
 def run_log(folder, *, start=0, steps=10, console=None) -> RunLog:
-    return RunLog(folder, start=start, steps=steps, console=console or printed())
+    return RunLog(
+        folder, start=start, steps=steps, rate_at=lambda step: 1.0, console=console or printed()
+    )
 
 
 def evaluation(ap50: float) -> dict[str, object]:
