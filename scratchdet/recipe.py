@@ -145,6 +145,9 @@ class ScheduleRecipe:
     gathered in training."""
     log_every: int = 10
     """A line of `log.jsonl`."""
+    analyse_every: int = 0
+    """How smooth the loss is along its gradient, a line of `gradients.jsonl`, in the time of about
+    seven steps; 0: not measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,6 +222,7 @@ class Recipe:
             "data.repeat_below": self.data.repeat_below,
             "schedule.warmup_steps + 1": self.schedule.warmup_steps + 1,
             "schedule.keep_every": self.schedule.keep_every,
+            "schedule.analyse_every": self.schedule.analyse_every,
             "schedule.precise_bn": self.schedule.precise_bn,
             "schedule.evaluate_every": self.schedule.evaluate_every,
             "schedule.checkpoint_every": self.schedule.checkpoint_every,

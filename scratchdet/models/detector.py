@@ -182,3 +182,28 @@ def build_detector(
         in_channels=in_channels,
         num_classes=num_classes,
     )
+
+
+def with_priors(detector: Detector, specs: Sequence[PriorSpec], *, norm_head: Norm) -> Detector:
+    """The untrained detector with other priors, and with a new head for them.
+
+    Backbone and neck are the same modules: what is built from one seed starts alike, whatever its
+    priors.
+    """
+    shapes = measure(detector.backbone, (detector.in_channels, *detector.input_size))
+    head = MultiBoxHead(
+        [channels for channels, _, _ in measure(detector.neck, shapes)],
+        [len(spec) for spec in specs],
+        num_classes=len(detector.classes),
+        norm=norm_head,
+    )
+    initialise(head, "xavier")
+    return Detector(
+        detector.backbone,
+        detector.neck,
+        head,
+        specs=specs,
+        input_size=detector.input_size,
+        in_channels=detector.in_channels,
+        num_classes=len(detector.classes),
+    )

@@ -10,7 +10,7 @@ from operator import index
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from scratchdet.models.any_backbone import scratchdet300_timm, ssd300_timm, ssd512_timm
-from scratchdet.models.detector import Detector
+from scratchdet.models.detector import Detector, with_priors
 from scratchdet.models.dsod import dsod300, dsod300_lite, dsod300_smallest, dsod512
 from scratchdet.models.grp_dsod import grp_dsod300, grp_dsod320
 from scratchdet.models.scratchdet import (
@@ -21,6 +21,7 @@ from scratchdet.models.scratchdet import (
     scratchdet_nano,
 )
 from scratchdet.models.ssd import ssd300_resnet18, ssd300_vgg16, ssd512_vgg16
+from scratchdet.ops.priors import changed_specs
 
 MODELS: dict[str, Callable[..., Detector]] = {
     "ssd300_vgg16": ssd300_vgg16,
@@ -70,13 +71,16 @@ def create_model(
     in_channels: int = 3,
     *,
     classes: Sequence[str] | None = None,
+    prior_scales: Sequence[float] = (),
+    prior_ratios: Sequence[float] = (),
     **choices: object,
 ) -> Detector:
     """An untrained detector. num_classes: foreground only. choices: of the model, see its function.
 
     `input_size` may be one number for a square. classes: the names, instead of `num_classes`.
-    Raises ValueError for a name or a choice that does not exist, and lists those that do; and for
-    numbers that cannot be.
+    prior_scales, prior_ratios: as `changed_specs` has them, of the input's shorter side, in the
+    place of the model's own. Raises ValueError for a name or a choice that does not exist, and
+    lists those that do; and for numbers that cannot be.
     """
     if name not in MODELS:
         raise ValueError(f"no model is called {name!r}; there are {', '.join(MODELS)}")
@@ -92,15 +96,23 @@ def create_model(
         )
     if not (channels := _whole(in_channels)):
         raise ValueError(f"in_channels is {in_channels!r}: one channel at least, as a whole number")
+    scales = _numbers("prior_scales", prior_scales)
+    ratios = _numbers("prior_ratios", prior_ratios)
+    settled: dict[str, Any] = {**defaults_of(name), **choices}
     detector = MODELS[name](num_classes=count, in_channels=channels, **choices)
+    if scales or ratios:
+        side = min(detector.input_size)
+        specs = changed_specs(detector.specs, side=side, scales=scales, ratios=ratios)
+        detector = with_priors(detector, specs, norm_head=settled["norm_head"])
     if classes is not None:
         detector.classes = tuple(classes)
     # Also what was not chosen: a saved model stays what it is where a later default is another.
     detector.built_as = {
         "name": name,
         "in_channels": channels,
-        **defaults_of(name),
-        **choices,
+        "prior_scales": scales,
+        "prior_ratios": ratios,
+        **settled,
     }
     return detector
 
@@ -136,3 +148,11 @@ def _whole(value: Any) -> int:
         return max(index(value), 0)
     except TypeError:
         return 0
+
+
+def _numbers(name: str, given: Any) -> tuple[float, ...]:
+    """The numbers, as JSON and NumPy have them too."""
+    try:
+        return tuple(float(value) for value in given)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} is {given!r}: a list of numbers is expected") from error

@@ -6,8 +6,9 @@ boxes that reach outside the image are kept as they are.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from math import sqrt
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from math import inf, sqrt
 from typing import cast
 
 import torch
@@ -113,3 +114,46 @@ def ssd_specs(
         PriorSpec(min_size=small, max_size=large, ratios=ratio, step=step)
         for small, large, ratio, step in zip(sizes, sizes[1:], ratios, steps, strict=False)
     )
+
+
+def changed_specs(
+    specs: Sequence[PriorSpec],
+    *,
+    side: int,
+    scales: Sequence[float] = (),
+    ratios: Sequence[float] = (),
+) -> tuple[PriorSpec, ...]:
+    """`specs` with other sizes or aspect ratios; the locations stay those of the maps.
+
+    scales: SSD's s_k, shares of `side`, one more than there are levels: a level's squares have the
+    side of its own scale, and the geometric mean of that and the next. ratios: of every level.
+    Where one of them is empty, it stays as it is. Raises ValueError for a wrong number of scales,
+    scales that do not rise, and ratios that are not larger than 1.
+    """
+    if scales and len(scales) != len(specs) + 1:
+        raise ValueError(
+            f"prior_scales has {len(scales)} values; a network of {len(specs)} levels needs "
+            f"{len(specs) + 1}: one for each, and one more"
+        )
+    # Written so that NaN fails too.
+    if not all(0 < small < large < inf for small, large in pairwise(scales)):
+        raise ValueError(
+            f"prior_scales is {_listed(scales)}; they must rise, from more than 0 on: shares of "
+            "the input's shorter side"
+        )
+    if not all(1 < ratio < inf for ratio in ratios):
+        raise ValueError(
+            f"prior_ratios is {_listed(ratios)}; they must be larger than 1, width : height, and "
+            "each is also used as its inverse"
+        )
+    changed = tuple(replace(spec, ratios=tuple(ratios) or spec.ratios) for spec in specs)
+    if not scales:
+        return changed
+    return tuple(
+        replace(spec, min_size=side * small, max_size=side * large)
+        for spec, (small, large) in zip(changed, pairwise(scales), strict=True)
+    )
+
+
+def _listed(values: Sequence[float]) -> str:
+    return " ".join(f"{value:g}" for value in values)

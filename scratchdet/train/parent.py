@@ -99,9 +99,13 @@ def _flags(network: dict[str, Any], recipe: ModelRecipe) -> str:
     flags = [f"--model {network['name']}"]
     for key in ("norm_backbone", "norm_head"):
         flags.append(f"--model.{key.replace('_', '-')} {network[key]}")
+    # Without a value a flag takes back the recipe's.
+    for key in ("prior_scales", "prior_ratios"):
+        if network[key] or getattr(recipe, key):
+            flags.append(" ".join([f"--model.{key.replace('_', '-')}", *map(str, network[key])]))
     unusual = without_defaults(network["name"], network["choices"])
     given = [quote(f"{key}={one}") for key, one in unusual.items() if key not in MAY_DIFFER]
-    if given or recipe.choices:  # without a value the flag takes back the recipe's
+    if given or recipe.choices:
         flags.append(" ".join(["--model.choices", *given]))
     return " ".join(flags)
 

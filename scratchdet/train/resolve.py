@@ -128,6 +128,9 @@ def plan(recipe: ModelRecipe) -> Detector:
 def describe_network(recipe: ModelRecipe) -> str:
     """One line: `ssd300_resnet18 (stem root), input 300 x 300 (--model.input-size)`."""
     unusual = without_defaults(recipe.name, recipe.choices)
+    for what, values in (("scales", recipe.prior_scales), ("ratios", recipe.prior_ratios)):
+        if values:
+            unusual[f"prior {what}"] = " ".join(f"{value:.3g}" for value in values)
     choices = ", ".join(f"{choice} {value}" for choice, value in unusual.items())
     height, width = recipe.input_size
     name = f"{recipe.name} ({choices})" if choices else recipe.name
@@ -180,7 +183,13 @@ def network_choices(recipe: ModelRecipe) -> dict[str, Any]:
             ("norm_head", recipe.norm_head),
         )
     }
-    return {"input_size": recipe.input_size, **norms, **recipe.choices}
+    return {
+        "input_size": recipe.input_size,
+        "prior_scales": recipe.prior_scales,
+        "prior_ratios": recipe.prior_ratios,
+        **norms,
+        **recipe.choices,
+    }
 
 
 def scaled_rate(recipe: Recipe) -> float:

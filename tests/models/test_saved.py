@@ -100,6 +100,15 @@ def test_a_type_of_pixels_that_is_not_known_is_refused(model):
         load_model(rewritten(model, metadata={"image_dtype": "complex64"}))
 
 
+def test_models_saved_before_there_were_other_priors_have_their_own(model):
+    metadata = read_metadata(model)
+    built_as = json.loads(metadata["model"])
+    del built_as["prior_scales"], built_as["prior_ratios"]
+    loaded = load_model(rewritten(model, metadata={"model": json.dumps(built_as)}))
+    assert loaded.built_as == trained().built_as
+    assert torch.equal(loaded.priors, trained().priors)
+
+
 @pytest.mark.parametrize(
     "choices",
     [
@@ -109,6 +118,8 @@ def test_a_type_of_pixels_that_is_not_known_is_refused(model):
         {"norm_backbone": "group_ws", "norm_head": "group_ws"},
         {"norm_backbone": "sync_batch", "norm_head": "sync_batch"},
         {"input_size": 96},
+        {"prior_scales": [0.05, 0.1, 0.21, 0.4, 0.7, 1.0]},
+        {"prior_scales": (0.05, 0.1, 0.21, 0.4, 0.7, 1.0), "prior_ratios": (1.3, 1.5)},
     ],
 )
 def test_choices_come_back(choices, tmp_path):
@@ -119,6 +130,8 @@ def test_choices_come_back(choices, tmp_path):
     assert torch.equal(loaded(images).logits, detector(images).logits)
     assert loaded.input_size == detector.input_size
     assert str(loaded) == str(detector)
+    assert torch.equal(loaded.priors, detector.priors)
+    assert loaded.built_as == detector.built_as
 
 
 def test_the_layout_in_memory_is_no_matter(tmp_path):
@@ -280,6 +293,9 @@ NO_NUMBERS = (  # for each of three channels
         {"model": '{"name": "scratchdet_nano", "in_channels": 0}'},
         {"model": '{"name": "ssd300_timm", "backbone": null}'},
         {"model": '{"name": "ssd300_timm", "backbone": 5}'},
+        {"model": '{"name": "scratchdet_nano", "prior_scales": [0.1, 0.2]}'},
+        {"model": '{"name": "scratchdet_nano", "prior_scales": null}'},
+        {"model": '{"name": "scratchdet_nano", "prior_ratios": [NaN]}'},
         {"classes": "[1, 2, 3]"},
         {"classes": '["a", "b", null]'},
         {"classes": '"abc"'},

@@ -203,3 +203,53 @@ def test_a_backbone_that_is_no_name_is_refused(name, backbone):
 def test_a_detector_of_nothing_is_refused(choices):
     with pytest.raises(ValueError, match="one foreground class at least"):
         shape_only("scratchdet_nano", **choices)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_can_have_other_priors(name):
+    own = shape_only(name, num_classes=4, input_size=SMALL)
+    assert (own.built_as["prior_scales"], own.built_as["prior_ratios"]) == ((), ())
+    priors = {
+        "prior_scales": tuple(np.geomspace(0.05, 0.95, len(own.specs) + 1).tolist()),
+        "prior_ratios": (1.3, 1.7, 2.5, 4.0),
+    }
+    detector = shape_only(name, num_classes=4, input_size=SMALL, **priors)
+    sides = [64 * scale for scale in priors["prior_scales"]]
+    assert [spec.min_size for spec in detector.specs] == pytest.approx(sides[:-1])
+    assert [spec.max_size for spec in detector.specs] == pytest.approx(sides[1:])
+    assert {spec.ratios for spec in detector.specs} == {(1.3, 1.7, 2.5, 4.0)}
+    assert [spec.step for spec in detector.specs] == [spec.step for spec in own.specs]
+    assert {key: detector.built_as[key] for key in priors} == priors
+    raw = detector(torch.empty(2, 3, *SMALL, device="meta"))
+    assert raw.logits.shape == (2, len(detector.priors), 5)
+    assert raw.offsets.shape == (2, len(detector.priors), 4)
+
+
+def test_other_priors_grow_with_the_input_as_the_model_s_own_do():
+    for size in (160, 320):
+        scales = (0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
+        detector = shape_only("scratchdet_nano", input_size=(size, 2 * size), prior_scales=scales)
+        assert detector.specs[1].min_size == pytest.approx(0.2 * size)
+
+
+def test_what_is_built_from_one_seed_with_other_priors_differs_in_the_head_alone():
+    weights = []
+    for priors in ({}, {"prior_ratios": (2.0, 3.0)}):
+        torch.manual_seed(0)
+        detector = create_model("scratchdet_nano", 2, input_size=SMALL, **priors)
+        weights.append(detector.state_dict())
+    assert weights[0].keys() == weights[1].keys()
+    for key, weight in weights[0].items():
+        assert key.startswith("head.") or torch.equal(weight, weights[1][key]), key
+
+
+def test_other_priors_keep_the_norm_of_the_head():
+    detector = shape_only("scratchdet_nano", norm_head="none", prior_ratios=(3.0,))
+    assert norms_in(detector.head) == set()
+
+
+@pytest.mark.parametrize("given", [None, "0.1", 0.1, [None], ["x"], [[0.1]]])
+@pytest.mark.parametrize("what", ["prior_scales", "prior_ratios"])
+def test_what_are_no_priors_is_refused(what, given):
+    with pytest.raises(ValueError, match=f"{what} "):
+        unchecked("scratchdet_nano", **{what: given})

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from scratchdet.ops.priors import PriorSpec, make_priors, ssd_specs
+from scratchdet.ops.priors import PriorSpec, changed_specs, make_priors, ssd_specs
 
 SSD300_RATIOS = ((2.0,), (2.0, 3.0), (2.0, 3.0), (2.0, 3.0), (2.0,), (2.0,))
 SSD300_STEPS = (8.0, 16.0, 32.0, 64.0, 100.0, 300.0)
@@ -152,3 +152,55 @@ def test_a_map_without_a_spec_is_refused():
 def test_few_levels_have_sizes_too(levels):
     specs = ssd_specs(200, ratios=((2.0,),) * levels, steps=(None,) * levels)
     assert [spec.min_size for spec in specs] == pytest.approx([20.0, 40.0][:levels])
+
+
+NANO = ssd_specs(160, ratios=((2.0,),) * 2, steps=(8.0, None))
+
+
+def test_other_scales_are_shares_of_the_side_and_levels_keep_their_locations_and_ratios():
+    first, second = changed_specs(NANO, side=200, scales=(0.05, 0.2, 0.8))
+    assert (first.min_size, first.max_size) == pytest.approx((10.0, 40.0))
+    assert (second.min_size, second.max_size) == pytest.approx((40.0, 160.0))
+    assert [(spec.step, spec.ratios) for spec in (first, second)] == [(8.0, (2.0,)), (None, (2.0,))]
+    assert first.shapes()[1] == pytest.approx((20.0, 20.0))
+
+
+def test_other_ratios_are_those_of_every_level_and_sizes_stay():
+    changed = changed_specs(NANO, side=160, ratios=(1.5, 3.0))
+    assert [spec.ratios for spec in changed] == [(1.5, 3.0)] * 2
+    assert [spec.min_size for spec in changed] == [spec.min_size for spec in NANO]
+    assert [len(spec) for spec in changed] == [6, 6]
+
+
+def test_nothing_else_is_the_same_specs():
+    assert changed_specs(NANO, side=160) == NANO
+    assert changed_specs((), side=160) == ()
+
+
+def test_ssd_s_own_scales_are_ssd_s_own_specs():
+    scales = (0.1, 0.2, 0.37, 0.54, 0.71, 0.88, 1.05)
+    specs = ssd_specs(300, ratios=SSD300_RATIOS, steps=SSD300_STEPS)
+    changed = changed_specs(specs, side=300, scales=scales)
+    assert [spec.min_size for spec in changed] == pytest.approx([spec.min_size for spec in specs])
+    assert [spec.max_size for spec in changed] == pytest.approx([spec.max_size for spec in specs])
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"scales": (0.1, 0.2)}, "prior_scales has 2 values; a network of 2 levels needs 3: one"),
+        ({"scales": (0.1, 0.2, 0.3, 0.4)}, "prior_scales has 4 values; a network of 2 levels"),
+        ({"scales": (0.1, 0.3, 0.2)}, r"prior_scales is 0\.1 0\.3 0\.2; they must rise"),
+        ({"scales": (0.1, 0.1, 0.2)}, "they must rise"),
+        ({"scales": (0.0, 0.1, 0.2)}, "they must rise, from more than 0 on"),
+        ({"scales": (0.1, 0.2, float("inf"))}, "they must rise"),
+        ({"scales": (0.1, float("nan"), 0.2)}, "they must rise"),
+        ({"ratios": (2.0, 1.0)}, r"prior_ratios is 2 1; they must be larger than 1"),
+        ({"ratios": (0.5,)}, "they must be larger than 1"),
+        ({"ratios": (float("nan"),)}, "they must be larger than 1"),
+        ({"ratios": (float("inf"),)}, "they must be larger than 1"),
+    ],
+)
+def test_scales_and_ratios_that_cannot_be_are_refused(given, said):
+    with pytest.raises(ValueError, match=said):
+        changed_specs(NANO, side=160, **given)

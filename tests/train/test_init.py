@@ -34,6 +34,8 @@ from scratchdet.train.prepare import Prepared
 from scratchdet.train.resolve import describe_network, resolve
 from scratchdet.train.setup import build
 
+SCALES = (0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory, scenes):
@@ -225,6 +227,12 @@ def test_other_choices_of_the_same_network_are_refused_with_the_flags_of_the_par
             " --model.choices version=320",
         ),
         ("scratchdet300_r18", {}, {"variant": "caffe"}, " --model.choices"),
+        (
+            "scratchdet_nano",
+            {"prior_scales": SCALES, "prior_ratios": (1.5,)},
+            {},
+            " --model.prior-scales 0.1 0.2 0.3 0.5 0.7 0.9 --model.prior-ratios 1.5",
+        ),
     ],
 )
 def test_flags_ask_for_what_is_not_the_default_and_bears_on_the_weights(
@@ -264,6 +272,11 @@ def test_the_line_of_the_network_leaves_out_what_is_the_default(quick):
             {"choices": {"in_channels": "1"}},
             r"model\.choices\.in_channels: scratchdet_nano has no such",
         ),
+        (
+            {"prior_scales": (0.1, 0.2)},
+            "model: prior_scales has 2 values; a network of 5 levels needs 6: one for each",
+        ),
+        ({"prior_ratios": (0.5,)}, r"model: prior_ratios is 0\.5; they must be larger than 1"),
         ({"init": "nirgends"}, "no model at .*nirgends"),
         (
             {"name": "nosuch", "init": "nirgends"},
@@ -284,6 +297,30 @@ def test_choices_reach_the_network(quick, data):
         resolve(differing(quick, model=model))[0], prepared_for(data("dog")), torch.device("cpu")
     )
     assert training.detector.built_as["variant"] == "caffe"
+
+
+def test_priors_of_a_recipe_reach_the_network_and_the_line_that_tells_of_it(quick, data):
+    recipe = differing(quick, model={"prior_scales": SCALES, "prior_ratios": (1.5,)})
+    settled, lines = resolve(recipe)
+    training = build(settled, prepared_for(data("dog")), torch.device("cpu"))
+    assert training.detector.specs[1].min_size == pytest.approx(0.2 * 64)
+    assert training.detector.specs[1].ratios == (1.5,)
+    assert "nano (prior scales 0.1 0.2 0.3 0.5 0.7 0.9, prior ratios 1.5), input" in lines[0]
+
+
+def test_priors_of_a_recipe_are_held_against_those_of_the_parent(quick):
+    with torch.device("meta"):
+        theirs = create_model("scratchdet_nano", 1, input_size=64, prior_scales=SCALES)
+    parent = Parent(theirs, "x.safetensors", "")
+    wanted = differing(quick, model=network_of(theirs)).model
+    assert wanted.prior_scales == SCALES
+    check_network(
+        differing(quick, model={"prior_scales": SCALES, "input_size": (96, 96)}).model, parent
+    )
+    for scales in ((), (0.1, 0.2, 0.3, 0.5, 0.7, 1.0)):
+        other = differing(quick, model={"prior_scales": scales}).model
+        with pytest.raises(RecipeError, match=r"prior_scales is \(.*--model\.prior-scales 0\.1 0"):
+            check_network(other, parent)
 
 
 def test_a_stopped_fine_tuning_goes_on_without_its_parent(
