@@ -19,6 +19,7 @@ SHORT = {  # flags people reach for first, and the settings of the recipe that t
     "--batch": "--data.batch",
     "--cache": "--data.cache",
     "--steps": "--schedule.steps",
+    "--analyse": "--schedule.analyse-every",
     "--lr": "--optim.lr",
     "--seed": "--run.seed",
     "--device": "--run.device",

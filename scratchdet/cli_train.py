@@ -50,7 +50,7 @@ class TrainCommand:
       scratchdet train path/to/data --devices 4 --max-restarts 3
 
     Short for settings of the recipe: --model, --init, --split, --val-split, --test-split,
-    --on-bad-box, --batch, --cache, --steps, --lr, --seed, --device.
+    --on-bad-box, --batch, --cache, --steps, --analyse, --lr, --seed, --device.
     """
 
     data: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="DATA")] = ""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from scratchdet.data.loader import Batch
 from scratchdet.recipe import Recipe, differing
+from scratchdet.train.analyse import analyse, forget_after
 from scratchdet.train.batches import batches_from, samples_from
 from scratchdet.train.begin import Run, begin
 from scratchdet.train.checkpoint import Progress
@@ -55,8 +56,9 @@ def train(
     `recipe.toml` (complete), `data_problems.txt`, `survey.safetensors` (the images as they were at
     the beginning), `log.jsonl`, `tensorboard/`, `metrics.json`, `last/checkpoint.safetensors` (to
     resume from), `last/model.safetensors`, and with a validation split `best/model.safetensors`; if
-    asked for, `steps/STEP.safetensors`; if fine-tuned, `init.json` (which class is from which).
-    Models hold the averaged weights where the recipe averages.
+    asked for, `steps/STEP.safetensors`, `gradients.jsonl`, `gradients.png`; if fine-tuned,
+    `init.json` (which class is from which). Models hold the averaged weights where the recipe
+    averages.
 
     data: replaces `recipe.data.path`. resume: go on from the last checkpoint in `run_dir`, as if
     the run had never stopped. profile: print where the time of a step goes. Started by `torchrun`,
@@ -95,6 +97,7 @@ def _all_steps(run: Run, training: Training, progress: Progress, clock: StepCloc
     scalars = Scalars(detector, compiled=recipe.run.compile)
     log: RunLog | NoLog = NoLog()
     if ranks.first:
+        forget_after(run.folder, progress.step)
         log = RunLog(
             run.folder,
             start=progress.step,
@@ -111,6 +114,8 @@ def _all_steps(run: Run, training: Training, progress: Progress, clock: StepCloc
             set_learning_rate(training.optimiser, lr)
             done, last = step + 1, step + 1 == schedule.steps
             to_log = last or _due(done, schedule.log_every)
+            if _due(done, schedule.analyse_every):
+                analyse(run, training, batch, loss, step=done)
             with scalars.watching(to_log):
                 losses, gradient_norm = train_step(
                     training,

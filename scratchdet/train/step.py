@@ -28,6 +28,32 @@ def train_step(
 ) -> tuple[Losses, Tensor]:
     """One step of SGD: the losses before it, and the L2 norm of the gradient before clipping.
 
+    See `compute_gradient` for `parts`.
+    """
+    detector, _, _, optimiser, scaler = training
+    clock = clock or StepClock(detector.device, on=False)
+    losses = compute_gradient(training, batch, loss, precision=precision, parts=parts, clock=clock)
+    with clock.part("optimiser"):
+        scaler.unscale_(optimiser)
+        gradient_norm = torch.nn.utils.clip_grad_norm_(
+            detector.parameters(), clip_norm if clip_norm > 0 else float("inf")
+        )
+        scaler.step(optimiser)
+        scaler.update()
+    return losses, gradient_norm
+
+
+def compute_gradient(
+    training: Training,
+    batch: Batch,
+    loss: MultiBoxLoss,
+    *,
+    precision: str,
+    parts: int = 1,
+    clock: StepClock | None = None,
+) -> Losses:
+    """The losses of the batch; their gradient is left at the weights, scaled by the scaler.
+
     The batch, this rank's share of the step, is worked off in `parts`; the gradient is that of the
     images of all ranks, but for BatchNorm, which sees one part.
     """
@@ -56,15 +82,8 @@ def train_step(
             with clock.part("backward"):
                 scaler.scale(losses.total).backward()
         seen.append(Losses(*(value.detach() for value in losses)))
-    with clock.part("optimiser"):
-        scaler.unscale_(optimiser)
-        gradient_norm = torch.nn.utils.clip_grad_norm_(
-            detector.parameters(), clip_norm if clip_norm > 0 else float("inf")
-        )
-        scaler.step(optimiser)
-        scaler.update()
     terms = (torch.stack(values).sum(0) for values in zip(*seen, strict=True))
-    return Losses(*terms), gradient_norm
+    return Losses(*terms)
 
 
 def _exchanging(network: nn.Module, last: bool) -> AbstractContextManager[None]:
