@@ -1,0 +1,171 @@
+"""How long a training will take on this machine, from some seconds of it."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median, quantiles
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from scratchdet.evaluation.run import detect_all
+from scratchdet.models.detector import Detector
+from scratchdet.recipe import Recipe, differing
+from scratchdet.structures import DetectionData
+from scratchdet.train.batches import batches_from, samples_from
+from scratchdet.train.distributed import Ranks
+from scratchdet.train.optim import set_learning_rate
+from scratchdet.train.prepare import Prepared
+from scratchdet.train.setup import Training, build, make_loss, make_schedule, zero_of
+from scratchdet.train.step import train_step
+
+SECONDS = 10.0
+WARM_UP = 2  # steps that do not count: workers start, kernels are chosen, memory is got
+LEAST = 2  # steps that count, if the clock allows
+EVALUATED = 8  # images, as many as are detected in at once to time an evaluation
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeEstimate:
+    """What was measured, and what follows for the whole training."""
+
+    device: str
+    steps_timed: tuple[float, ...]
+    """Seconds of every step that counts, its batch included."""
+    steps: int
+    """Of the training."""
+    seconds_an_image: float
+    """Of an evaluation; 0 if there is none."""
+    images: int
+    """That are evaluated in all."""
+
+    @property
+    def is_coarse(self) -> bool:
+        """Whether fewer than `LEAST` steps were timed."""
+        return len(self.steps_timed) < LEAST
+
+    @property
+    def seconds(self) -> float:
+        """The whole training, if all steps are like the middle one."""
+        return self._whole(median(self.steps_timed))
+
+    @property
+    def spread(self) -> tuple[float, float]:
+        """The same, if all are like the one at the lower, or the upper quartile."""
+        timed = self.steps_timed
+        if len(timed) < 4:
+            return self._whole(min(timed)), self._whole(max(timed))
+        low, _, high = quantiles(timed, n=4, method="inclusive")
+        return self._whole(low), self._whole(high)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        low, high = self.spread
+        return {
+            **vars(self),
+            "steps_timed": [round(one, 4) for one in self.steps_timed],
+            "seconds": round(self.seconds, 1),
+            "low": round(low, 1),
+            "high": round(high, 1),
+            "is_coarse": self.is_coarse,
+        }
+
+    def _whole(self, seconds_a_step: float) -> float:
+        return self.steps * seconds_a_step + self.images * self.seconds_an_image
+
+
+def estimate_time(
+    recipe: Recipe,
+    prepared: Prepared,
+    *,
+    device: str,
+    seconds: float = SECONDS,
+    clock: Callable[[], float] = time.monotonic,
+) -> TimeEstimate:
+    """How long the recipe, which is resolved, will take, by real steps on the training images.
+
+    Loading and augmentation are part of a step. It ends after so many seconds, or as soon as
+    `LEAST` steps count, if that takes no more than half as long again. device: as it is to be
+    called. Nothing is written.
+    """
+    training = build(
+        differing(recipe, run={"compile": False}), prepared, torch.device(recipe.run.device)
+    )
+    timed = _timed_steps(training, recipe, prepared, seconds=seconds, clock=clock)
+    evaluated = prepared.test if prepared.val is None else prepared.val
+    return TimeEstimate(
+        device=device,
+        steps_timed=tuple(timed[WARM_UP:] or timed[-1:]),
+        steps=recipe.schedule.steps,
+        seconds_an_image=_seconds_an_image(training.detector, evaluated, clock=clock),
+        images=images_evaluated(recipe, prepared),
+    )
+
+
+def images_evaluated(recipe: Recipe, prepared: Prepared) -> int:
+    """Images of all evaluations of a training: on the way, at the end, and the test."""
+    every, steps = recipe.schedule.evaluate_every, recipe.schedule.steps
+    times = steps // every + (steps % every > 0) if every else 1
+    validation = len(prepared.val) if prepared.val is not None else 0
+    # The best model is evaluated once more, on the test images or, without any, on the same.
+    last = len(prepared.test) if prepared.test is not None else validation
+    return times * validation + last
+
+
+def _timed_steps(
+    training: Training,
+    recipe: Recipe,
+    prepared: Prepared,
+    *,
+    seconds: float,
+    clock: Callable[[], float],
+) -> list[float]:
+    """The seconds of each step, from the first; the workers end with it."""
+    deadline = clock() + seconds
+    loss, rate_at = make_loss(recipe.optim, training.detector), make_schedule(recipe)
+    samples = samples_from(
+        recipe,
+        prepared,
+        fill=zero_of(training.detector),
+        ranks=Ranks(),
+        console=Console(quiet=True),
+    )
+    batches = batches_from(recipe, samples, start=0, stop=recipe.schedule.steps, ranks=Ranks())
+    timed: list[float] = []
+    training.detector.train()
+    began = clock()
+    for step, batch in enumerate(batches):
+        set_learning_rate(training.optimiser, rate_at(step))
+        losses, _ = train_step(
+            training,
+            batch,
+            loss,
+            precision=recipe.run.precision,
+            clip_norm=recipe.optim.clip_norm,
+            parts=recipe.data.accumulate,
+        )
+        training.ema.update(training.detector, updates=step)
+        losses.total.item()  # waits for a GPU
+        ended = clock()
+        timed.append(ended - began)
+        began = ended
+        enough = len(timed) >= WARM_UP + LEAST
+        if ended >= deadline + (0 if enough else seconds / 2):
+            break
+    return timed
+
+
+def _seconds_an_image(
+    detector: Detector, data: DetectionData | None, *, clock: Callable[[], float]
+) -> float:
+    """The time that reading an image and detecting in it takes; 0 without an image.
+
+    An untrained network finds something everywhere, and takes longer to sort it out than later.
+    """
+    if not data:
+        return 0.0
+    part = data.subset(range(min(EVALUATED, len(data))))
+    began = clock()
+    detect_all(detector, part)
+    return (clock() - began) / len(part)
