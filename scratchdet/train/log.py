@@ -153,7 +153,10 @@ class RunLog:
         noted = {name: rounded(what) for name, what in told.items()}
         self._write({"step": step, "evaluation": dict(figures), **noted})
         shown = "not defined: no objects" if ap50 is None else f"{ap50:.4f}"
-        self.events.add(step, {"val/ap50": math.nan if ap50 is None else ap50})
+        curves = {f"val/{name}": figures[name] for name in ("ap50", "raw_ap50") if name in figures}
+        self.events.add(
+            step, {name: math.nan if value is None else value for name, value in curves.items()}
+        )
         self.console.print(
             f"step {step}/{self.steps}  validation AP50 {shown}{'  (best so far)' if best else ''}",
             highlight=False,

@@ -7,6 +7,7 @@ import select
 import shutil
 import subprocess
 import time
+from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -32,6 +33,8 @@ class Seen(NamedTuple):
     """Of the content, in CSS pixels."""
     screenshot: bytes
     """PNG of the whole page."""
+    answers: list
+    """What was asked of it."""
 
 
 class Browser:
@@ -66,8 +69,16 @@ class Browser:
         message, self.left = self.left.split(b"\0", 1)
         return json.loads(message)
 
-    def open(self, path: Path, *, width: int, dark: bool = False, phone: bool = False) -> Seen:
-        """Opens a file, offline, in a window of `width` CSS pixels."""
+    def open(
+        self,
+        path: Path,
+        *,
+        width: int,
+        dark: bool = False,
+        phone: bool = False,
+        ask: Sequence[str] = (),
+    ) -> Seen:
+        """Opens a file in a window of `width` CSS pixels. ask: JavaScript, each for an answer."""
         self.events = []
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
@@ -85,10 +96,13 @@ class Browser:
         address = path.resolve().as_uri()
         call("Page.navigate", url=address)
         self.wait_for("Page.loadEventFired")
-        clock = "performance.getEntriesByType('navigation')[0].loadEventEnd / 1000"
-        seconds = call("Runtime.evaluate", expression=clock)["result"]["value"]
-        expression = "document.documentElement.scrollWidth"
-        content = call("Runtime.evaluate", expression=expression)["result"]["value"]
+
+        def answer(expression: str):
+            return call("Runtime.evaluate", expression=expression)["result"].get("value")
+
+        seconds = answer("performance.getEntriesByType('navigation')[0].loadEventEnd / 1000")
+        content = answer("document.documentElement.scrollWidth")
+        answers = [answer(one) for one in ask]
         image = call("Page.captureScreenshot", captureBeyondViewport=True)["data"]
         events = list(self.events)
         self.call("Target.closeTarget", targetId=target)
@@ -105,6 +119,7 @@ class Browser:
             float(seconds),
             int(content),
             base64.b64decode(image),
+            answers,
         )
 
 

@@ -70,7 +70,8 @@ def line_chart(
         return Html()
     xs = np.concatenate([line.x[np.isfinite(line.y)] for line in lines])
     across = linear_axis(min(0.0, float(xs.min())), float(xs.max()), tight=True)
-    values = np.concatenate([line.y[np.isfinite(line.y)] for line in lines])
+    drawn = [line.y for line in lines] + [one for line in lines for one in line.band or ()]
+    values = np.concatenate([one[np.isfinite(one)] for one in drawn])
     up = linear_axis(*y_range) if y_range else _fitting_axis(values, logarithmic=logarithmic)
     place = _placing(across, up)
     drawing = element(
@@ -101,7 +102,7 @@ def linear_axis(low: float, high: float, *, tight: bool = False) -> Axis:
     step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * 0.999)
     first = math.ceil(low / step - 1e-9) if tight else math.floor(low / step + 1e-9)
     last = math.floor(high / step + 1e-9) if tight else math.ceil(high / step - 1e-9)
-    ticks = [round(number * step, 12) for number in range(first, last + 1)]
+    ticks = [float(f"{number * step:.10g}") for number in range(first, last + 1)]
     return Axis(low, high, ticks) if tight else Axis(ticks[0], ticks[-1], ticks)
 
 

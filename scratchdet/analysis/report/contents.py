@@ -124,6 +124,13 @@ class Contents:
             (record["step"], record["evaluation"]) for record in self.log if "evaluation" in record
         ]
 
+    def told(self, name: str) -> Mapping[str, Any]:
+        """What the last evaluation says under that name besides its figures: a forecast."""
+        last: Mapping[str, Any] = next(
+            (record for record in reversed(self.log) if "evaluation" in record), {}
+        )
+        return last.get(name) or {}
+
     def share(self, use: str) -> Share | None:
         """The images used for that."""
         return next((share for share in self.shares if share.use == use), None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from scratchdet.analysis.plots import SMOOTHING, running_mean
 from scratchdet.analysis.report.chart import Line, line_chart
 from scratchdet.analysis.report.contents import Contents
-from scratchdet.analysis.report.markup import Html, element
+from scratchdet.analysis.report.markup import Html, element, joined
 from scratchdet.analysis.report.words import count, duration, figure
 
 Records = Sequence[Mapping[str, Any]]
@@ -56,14 +56,65 @@ def average_precision(contents: Contents) -> Html:
     steps = np.array([step for step, _ in evaluations], float)
     lines = []
     for key, label, colour in (("ap50", "averaged weights", 0), ("raw_ap50", "raw weights", 1)):
-        values = [one.get(key) for _, one in evaluations]
-        y = np.array([np.nan if value is None else value for value in values], float)
+        y = _numbers(one.get(key) for _, one in evaluations)
         lines.append(Line(label, steps, y, colour=colour, marked=True))
-    if not np.isfinite(lines[1].y).any():
+    lines += _forecast(contents, begin=(steps[-1:], lines[0].y[-1:]))
+    lines = [line for line in lines if np.isfinite(line.y).any()]
+    if len(lines) == 1:
         lines = [lines[0]._replace(label="")]
-    highest = max((line.y[np.isfinite(line.y)].max(initial=0) for line in lines), default=0.0)
-    low = min((line.y[np.isfinite(line.y)].min(initial=1) for line in lines), default=0.0)
-    return line_chart(lines, title="Validation AP50", y_range=_window(float(low), float(highest)))
+    around = [line.y for line in lines] + [one for line in lines for one in line.band or ()]
+    known = np.concatenate([np.zeros(0), *around])
+    known = known[np.isfinite(known)]
+    y_range = _window(float(known.min(initial=1)), float(known.max(initial=0)))
+    return line_chart(lines, title="Validation AP50", y_range=y_range)
+
+
+def _forecast(contents: Contents, *, begin: tuple[np.ndarray, np.ndarray]) -> list[Line]:
+    """Where AP50 is expected to go from the last evaluation on, if that was told."""
+    ahead = contents.told("forecast")
+    if not ahead:
+        return []
+    step, ap50 = begin
+    low, middle, high = (np.append(ap50, ahead[name]) for name in ("low", "ap50", "high"))
+    x = np.append(step, ahead["step"])
+    return [Line("forecast", x, middle, style="dashed", band=(low, high))]
+
+
+def gradients(contents: Contents) -> Html:
+    """How smooth the loss is along the gradient, over the steps; nothing where it was not asked."""
+    records = contents.gradients
+    if not records:
+        return Html()
+    steps = np.array([record["step"] for record in records], float)
+    around = [np.array([record["loss"], *record["losses"]], float) for record in records]
+    distances = [np.array(record["distances"], float) for record in records]
+    sizes = records[0]["step_sizes"]
+    charts = [
+        _spread("Loss along the gradient", steps, around, colour=1),
+        _spread("How far the gradient changes there, L2", steps, distances, colour=0),
+        line_chart(
+            [Line("", steps, _numbers(record["smoothness"] for record in records), colour=2)],
+            title="Effective β-smoothness",
+            logarithmic=True,
+        ),
+    ]
+    about = (
+        f"At {count(len(records), 'step')}, at the weights and {len(sizes)} ways along the "
+        f"gradient from them, {sizes[0]:.3g} to {sizes[-1]:.3g} times the gradient: least, median "
+        "and most (Santurkar et al. 2018, figure 4; narrow and low is smooth)."
+    )
+    return joined(element("p", about), element("div", *charts, class_="charts"))
+
+
+def _spread(title: str, steps: np.ndarray, values: list[np.ndarray], *, colour: int) -> Html:
+    """Median, and from least to most, of the values of each step."""
+    known = [one[np.isfinite(one)] for one in values]
+    low, middle, high = (
+        np.array([take(one) if len(one) else np.nan for one in known])
+        for take in (np.min, np.median, np.max)
+    )
+    line = Line("", steps, middle, colour=colour, band=(low, high))
+    return line_chart([line], title=title, logarithmic=True)
 
 
 def network_charts(contents: Contents) -> Html:
@@ -115,9 +166,13 @@ def smoothed(records: Records, key: str, *, colour: int, label: str = "") -> lis
 
 
 def _line(records: Records, key: str, *, colour: int) -> Line:
-    values = [record.get(key) for record in records]
-    y = np.array([np.nan if value is None else value for value in values], float)
-    return Line("", np.array([record["step"] for record in records], float), y, colour=colour)
+    steps = np.array([record["step"] for record in records], float)
+    return Line("", steps, _numbers(record.get(key) for record in records), colour=colour)
+
+
+def _numbers(values: Iterable[float | None]) -> np.ndarray:
+    """NaN for None."""
+    return np.array([np.nan if value is None else value for value in values], float)
 
 
 def _window(low: float, high: float) -> tuple[float, float]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from scratchdet.analysis.report.accuracy import accuracy
 from scratchdet.analysis.report.contents import Contents
-from scratchdet.analysis.report.curves import curves, network_charts, time_and_speed
+from scratchdet.analysis.report.curves import curves, gradients, network_charts, time_and_speed
 from scratchdet.analysis.report.markup import Html, element, joined
 from scratchdet.analysis.report.origin import data, left_out, origin
 from scratchdet.analysis.report.pictures import pictures
@@ -79,6 +79,12 @@ def _sections(contents: Contents) -> list[Section]:
             "Inside the network",
             network_charts(contents),
             "the log tells nothing of it",
+        ),
+        Section(
+            "gradients",
+            "Gradients",
+            gradients(contents),
+            "the run was not asked for them (scratchdet train --analyse)",
         ),
         Section("data", "Data", data(contents), "nothing is known of the data"),
         Section("time", "Time", time_and_speed(contents), "the log has no step yet"),

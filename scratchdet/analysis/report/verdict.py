@@ -191,6 +191,16 @@ def _of_training(contents: Contents) -> Iterator[str]:
         )
     else:
         yield f"The last evaluation, at step {last[0]:,}, was the best: AP50 {last[1]['ap50']:.3f}."
+    if ahead := contents.told("forecast"):
+        yield (
+            f"Expected at step {ahead['step']:,}: AP50 {ahead['ap50']:.3f} ({ahead['low']:.3f} – "
+            f"{ahead['high']:.3f}, four times of five)."
+        )
+    if longer := contents.told("if_longer"):
+        yield (
+            f"With {longer['step']:,} steps it is expected to gain {longer['ap50']:.3f} AP50 "
+            f"({longer['low']:.3f} – {longer['high']:.3f}, four times of five)."
+        )
     raw = last[1].get("raw_ap50")
     if raw is not None:
         gain = last[1]["ap50"] - raw
