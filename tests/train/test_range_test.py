@@ -38,12 +38,12 @@ def test_gradient_descent_on_a_parabola_is_stable_up_to_two_over_its_curvature(c
 
 
 def test_the_rate_in_force_when_the_loss_stopped_being_a_number_is_not_stable():
-    # The loss that the sixth rate leads to is no number.
+    # The loss that the seventh rate leads to is no number.
     rates = growing_rates(9)
-    found = run_range_test(scripted(9.0, 8.0, 7.0, 6.0, 5.0, 4.0, math.nan), rates)
-    assert found.rates == tuple(rates[:6])
-    assert found.losses == (8.0, 7.0, 6.0, 5.0, 4.0, math.inf)
-    assert found.stable == rates[4]
+    found = run_range_test(scripted(9.0, 8.0, 6.0, 4.0, 3.0, 3.0, 2.0, math.nan), rates)
+    assert found.rates == tuple(rates[:7])
+    assert found.losses == (8.0, 6.0, 4.0, 3.0, 3.0, 2.0, math.inf)
+    assert found.stable == rates[5]
     assert found.ended == "diverged"
 
 
