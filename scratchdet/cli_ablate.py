@@ -52,8 +52,8 @@ class AblateCommand:
     rates: tuple[float, ...] = ()
     """bn: learning rates; default: the paper's, 0.001 0.01 0.05."""
     budget: str = ""
-    """Time for all trainings, as 30m or 2h: sets how many steps each has, by the pace measured on
-    this machine beforehand. What diverges early leaves some of it over."""
+    """Time for all trainings, as 30m or 2h: sets how many steps each has, by what they take on
+    this machine. What diverges early leaves some of it over."""
     out: Path | None = None
     """The folder of the runs, the table and the figures; default: runs/ablate-WHAT."""
     settings: Annotated[Recipe, tyro.conf.arg(name="")] = field(default_factory=Recipe)
@@ -103,7 +103,7 @@ def _ablate(command: AblateCommand, console: Console) -> None:
         raise RecipeError("an ablation compares AP: it needs a --val-split or a --test-split")
     total = len(ablation.variants) * command.seeds
     if command.budget:
-        say(console, "measuring the pace of this machine")
+        say(console, "timing the steps of each network on this machine")
         each = ablation.variants * command.seeds
         recipe = _within(command.budget, recipe, each, prepared, folder=folder)
     _check_same(folder, recipe)
@@ -139,7 +139,7 @@ def _within(
 ) -> Recipe:
     """The recipe with the steps that the trainings in `folder` have, or else fit the budget."""
     seconds = seconds_of(budget)
-    if (begun := folder / "recipe.toml").exists():  # the pace is never measured the same twice
+    if (begun := folder / "recipe.toml").exists():  # steps never take the same time twice
         schedule = load_recipe(begun).schedule
         kept = {"steps": schedule.steps, "evaluate_every": schedule.evaluate_every}
         return differing(recipe, schedule=kept)

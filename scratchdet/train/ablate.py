@@ -24,14 +24,14 @@ from scratchdet.train.device import describe_device
 from scratchdet.train.finite import NonFiniteLoss
 from scratchdet.train.log import read_log
 from scratchdet.train.loop import train
-from scratchdet.train.pace import Pace, measure_pace
 from scratchdet.train.prepare import Prepared
 from scratchdet.train.resolve import resolve
 from scratchdet.train.resuming import has_begun
+from scratchdet.train.time_estimate import TimeEstimate, estimate_time
 from scratchdet.version import describe_code
 
 OUTCOME = "outcome.json"  # in the folder of a run: it is done, or has diverged
-MEASURED = 5.0  # seconds, that the pace of each network is measured in
+MEASURED = 5.0  # seconds, that the steps of each network are timed in
 FEWEST_STEPS = 50
 SIZE_GROUPS = 3  # thirds of the objects, by their size
 
@@ -41,19 +41,18 @@ def fitted(
 ) -> Recipe:
     """The recipe with as many steps as all `trainings` can have in so many seconds.
 
-    By the pace measured here on these images; evaluated at the end alone, so that the time goes
+    By what a step takes here, on these images; evaluated at the end alone, so that the time goes
     into steps. Raises RecipeError for less than `FEWEST_STEPS`.
     """
     recipe = differing(recipe, schedule={"evaluate_every": 0})
-    evaluated = sum(len(part) for part in (prepared.val, prepared.test) if part)
-    paces: dict[str, Pace] = {}
+    times: dict[str, TimeEstimate] = {}
     for variant in trainings:
-        if variant.row not in paces:  # the learning rate makes no step slower
+        if variant.row not in times:  # the learning rate makes no step slower
             settled, _ = resolve(variant.of(recipe, seed=0))
-            paces[variant.row] = measure_pace(settled, prepared, seconds=MEASURED)
-    each = [paces[variant.row] for variant in trainings]
-    for_steps = seconds - evaluated * sum(pace.image for pace in each)
-    steps = int(for_steps / sum(pace.step for pace in each))
+            times[variant.row] = estimate_time(settled, prepared, device="", seconds=MEASURED)
+    each = [times[variant.row] for variant in trainings]
+    for_steps = seconds - sum(one.images * one.seconds_an_image for one in each)
+    steps = int(for_steps / sum(one.seconds_a_step for one in each))
     if steps < FEWEST_STEPS:
         raise RecipeError(
             f"{len(each)} trainings would have {max(steps, 0)} steps each in {seconds:.0f} s, and "

@@ -46,9 +46,14 @@ class TimeEstimate:
         return len(self.steps_timed) < LEAST
 
     @property
+    def seconds_a_step(self) -> float:
+        """Of the middle one."""
+        return median(self.steps_timed)
+
+    @property
     def seconds(self) -> float:
         """The whole training, if all steps are like the middle one."""
-        return self._whole(median(self.steps_timed))
+        return self._whole(self.seconds_a_step)
 
     @property
     def spread(self) -> tuple[float, float]:
@@ -108,9 +113,10 @@ def images_evaluated(recipe: Recipe, prepared: Prepared) -> int:
     every, steps = recipe.schedule.evaluate_every, recipe.schedule.steps
     times = steps // every + (steps % every > 0) if every else 1
     validation = len(prepared.val) if prepared.val is not None else 0
+    networks = 2 if recipe.optim.ema else 1  # the averaged weights and the raw ones
     # The best model is evaluated once more, on the test images or, without any, on the same.
     last = len(prepared.test) if prepared.test is not None else validation
-    return times * validation + last
+    return times * networks * validation + last
 
 
 def _timed_steps(

@@ -24,8 +24,8 @@ from scratchdet.train.ablate import (
     size_edges,
     size_names,
 )
-from scratchdet.train.pace import FEWEST, Pace, measure_pace
 from scratchdet.train.prepare import prepare
+from scratchdet.train.time_estimate import TimeEstimate
 
 LR = Variant("rate", "small", {"optim": {"lr": 0.01}})
 TOO_MUCH = Variant("rate", "far too large", {"optim": {"lr": 1e30}})
@@ -137,32 +137,23 @@ def test_without_objects_there_are_groups_and_no_figures():
 
 def test_a_budget_becomes_steps_that_all_trainings_have(recipe, monkeypatch):
     """Two networks: a step takes 1 s of the one and 3 s of the other, an image 0.5 s."""
-    paces = iter([Pace(1.0, 1.0, 2, 0.5), Pace(3.0, 3.0, 2, 0.5)])
-    monkeypatch.setattr(ablate, "measure_pace", lambda *given, seconds: next(paces))
+    timed = iter([(1.0,), (3.0,)])
+    monkeypatch.setattr(ablate, "estimate_time", lambda *given, **choices: timing(next(timed)))
     fast, slow = Variant("fast", "", {}), Variant("slow", "", {"optim": {"lr": 1.0}})
     prepared = prepare(recipe.data, threads=1, console=Console(quiet=True))
-    images = len(prepared.val)
     trainings = [fast, slow] * 2
-    seconds = 2 * (1 + 3) * 100 + 4 * images * 0.5
+    seconds = 2 * (1 + 3) * 100 + 4 * 10 * 0.5
     assert fitted(recipe, trainings, prepared, seconds=seconds + 1).schedule.steps == 100
+
+
+def timing(steps) -> TimeEstimate:
+    return TimeEstimate(device="", steps_timed=steps, steps=1, seconds_an_image=0.5, images=10)
 
 
 def test_a_budget_that_nothing_is_learned_in_is_refused(recipe):
     prepared = prepare(recipe.data, threads=1, console=Console(quiet=True))
     with pytest.raises(RecipeError, match="larger --budget"):
         fitted(recipe, [LR], prepared, seconds=0.1)
-
-
-@pytest.mark.parametrize("steps", [1, 5])
-def test_the_pace_is_that_of_real_steps(recipe, steps):
-    recipe = differing(recipe, schedule={"steps": steps})
-    pace = measure_pace(
-        recipe, prepare(recipe.data, threads=1, console=Console(quiet=True)), seconds=0
-    )
-    assert 0 < pace.step <= pace.slowest_step < 60
-    assert 0 < pace.image < 60
-    assert pace.steps == min(steps, FEWEST)
-    assert pace.of(recipe, val=0, test=0) == pytest.approx(pace.step * steps)
 
 
 def test_the_command_writes_table_and_figures_and_adds_seeds(recipe, tmp_path, capsys, data):
