@@ -139,7 +139,7 @@ CHECKPOINT = ".checkpoint."  # how the temporary file begins; the finished one h
 IN_THIRD_STEP = _before(loop, "train_step", call=3)  # since the process was started
 
 TO_KILL: dict[str, Moment] = {
-    "while images are surveyed": _before(survey, "_look", call=5),
+    "while images are surveyed": _before(survey, "look", call=5),
     "half of recipe.toml written": _of_file(".recipe.", "write_text", half=True),
     "in the first step": _before(loop, "train_step"),
     "half of the first checkpoint written": _of_file(CHECKPOINT, "write_bytes", half=True),
@@ -173,7 +173,7 @@ TO_FILL: dict[str, Moment] = {
 }
 
 TO_STOP: dict[str, Moment] = {
-    "while images are surveyed": _before(survey, "_look", call=5),
+    "while images are surveyed": _before(survey, "look", call=5),
     "in a step": _before(loop, "train_step", call=3),
     "in an evaluation": _before(results, "detect_all"),
     "while a checkpoint is written": _of_file(CHECKPOINT, "write_bytes", call=2),

@@ -34,6 +34,10 @@ class Decoded(NamedTuple):
     """(H, W, C) of one of `ops.pixels.DTYPES`."""
     is_rgb: bool
     """Its three channels are red, green and blue, not any three bands."""
+    channels: int
+    """In the files, before grey became RGB or RGB grey."""
+    orientation: int = 1
+    """As the EXIF of its file says; 1 is as stored."""
 
 
 def read_image(
@@ -96,7 +100,7 @@ def _decode_files(
     pixels = np.concatenate(parts, axis=2)
     if channels not in (None, pixels.shape[2]):
         raise DataError(_other_count(join(files), pixels.shape[2], channels))
-    return Decoded(pixels, is_rgb=False)
+    return Decoded(pixels, is_rgb=False, channels=pixels.shape[2])
 
 
 def _decode_file(
@@ -107,8 +111,10 @@ def _decode_file(
     if decoded is None:
         if channels not in (None, 1, 3):
             raise DataError(f"{file}: pictures have 1 or 3 channels; {channels} are wanted")
-        pixels = pictures.read_picture(file, data, channels=channels, annotated_size=annotated_size)
-        return Decoded(pixels, is_rgb=pixels.shape[2] == 3)
+        pixels, header = pictures.read_picture(
+            file, data, channels=channels, annotated_size=annotated_size
+        )
+        return Decoded(pixels, pixels.shape[2] == 3, header.channels, header.orientation)
     _check_finite(file, decoded.pixels)
     return _with_channels(file, decoded, channels or decoded.pixels.shape[2])
 
@@ -117,12 +123,16 @@ def _decode_bands(file: str, data: bytes | memoryview) -> Decoded | None:
     """The pixels of an array or of a TIFF of bands, with all its channels; None for a picture."""
     start = bytes(data[:LONGEST_MAGIC])
     if start.startswith(npy.MAGIC):
-        return Decoded(npy.read(file, data), is_rgb=False)
+        return _all_channels(npy.read(file, data), is_rgb=False)
     if start.startswith(tiff.MAGIC):
         header = tiff.read_header(file, io.BytesIO(data))
         if not header.is_picture:
-            return Decoded(tiff.read_bands(file, io.BytesIO(data)), header.is_rgb)
+            return _all_channels(tiff.read_bands(file, io.BytesIO(data)), is_rgb=header.is_rgb)
     return None
+
+
+def _all_channels(pixels: np.ndarray, *, is_rgb: bool) -> Decoded:
+    return Decoded(pixels, is_rgb, pixels.shape[2])
 
 
 def _with_channels(file: str, decoded: Decoded, channels: int) -> Decoded:
@@ -131,10 +141,10 @@ def _with_channels(file: str, decoded: Decoded, channels: int) -> Decoded:
     if found == channels:
         return decoded
     if (found, channels) == (1, 3):
-        return Decoded(np.repeat(pixels, 3, axis=2), is_rgb=True)
+        return decoded._replace(pixels=np.repeat(pixels, 3, axis=2), is_rgb=True)
     if (found, channels) == (3, 1) and decoded.is_rgb:
         grey = cv2.cvtColor(pixels.astype(np.float32), cv2.COLOR_RGB2GRAY)[:, :, None]
-        return Decoded(saturated(grey, pixels.dtype), is_rgb=False)
+        return decoded._replace(pixels=saturated(grey, pixels.dtype), is_rgb=False)
     raise DataError(_other_count(file, found, channels))
 
 

@@ -32,6 +32,8 @@ class Header(NamedTuple):
     """(width, height) as the picture is decoded: turned as EXIF says."""
     channels: int
     """1 if grey (with or without alpha), else 3."""
+    orientation: int
+    """As EXIF says, from 1 (as stored) to 8."""
 
 
 def read_header(name: str, stream: BinaryIO) -> Header:
@@ -46,7 +48,8 @@ def read_header(name: str, stream: BinaryIO) -> Header:
         raise DataError(f"{name}: not an image, or a damaged one") from error
     except HEADER_ERRORS as error:
         raise DataError(f"{name}: not a readable image ({error})") from error
-    return Header((height, width) if orientation >= 5 else (width, height), channels)
+    size = (height, width) if orientation >= 5 else (width, height)
+    return Header(size, channels, orientation)
 
 
 def _orientation(block: bytes) -> int:
@@ -64,8 +67,10 @@ def read_picture(
     *,
     channels: int | None,
     annotated_size: tuple[int, int] | None,
-) -> np.ndarray:
-    """(H, W, channels) uint8 or uint16, grey for one channel, RGB for three; alpha is dropped.
+) -> tuple[np.ndarray, Header]:
+    """(H, W, channels) uint8 or uint16, grey for one channel, RGB for three; and the header.
+
+    Alpha is dropped.
 
     channels: None for as many as there are. The EXIF orientation is applied, unless
     `annotated_size` (width, height) is the size of the stored pixels and not of the turned ones:
@@ -82,7 +87,9 @@ def read_picture(
     if annotated_size == (height, width) != (width, height):
         stored = _decode(name, data, flags | cv2.IMREAD_IGNORE_ORIENTATION)
         pixels = stored if stored.shape[:2] == (width, height) else pixels
-    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB) if channels == 3 else pixels[:, :, None]
+    if channels == 3:
+        return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), header
+    return pixels[:, :, None], header
 
 
 def _decode(name: str, data: bytes | memoryview, flags: int) -> np.ndarray:

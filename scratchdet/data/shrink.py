@@ -42,7 +42,8 @@ def shrink_file(file: str, *, shrink: Shrink, annotated_size: tuple[int, int]) -
     a JPEG loses more than the resizing costs.
     """
     data = read_bytes(file)
-    pixels, is_rgb = decode(file, annotated_size=annotated_size)
+    decoded = decode(file, annotated_size=annotated_size)
+    pixels, is_rgb = decoded.pixels, decoded.is_rgb
     height, width = pixels.shape[:2]
     is_jpeg = bytes(data[:2]) == JPEG
     if not 0 < shrink.short < min(height, width):

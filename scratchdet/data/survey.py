@@ -17,9 +17,8 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from scratchdet.data.assemble import OnBadBox, refuse_bad
-from scratchdet.data.images import decode
+from scratchdet.data.looks import BITS, DIGEST, Look, look
 from scratchdet.data.references import files_of
-from scratchdet.ops.pixels import mean_and_variance
 from scratchdet.structures import DataError, DetectionData, Problem, Record, Strings
 
 ASPECT_TOLERANCE = 0.01
@@ -60,16 +59,25 @@ class Survey(NamedTuple):
     """(channels,) float64 over all pixels, in units of the pixels."""
     std: np.ndarray
     """(channels,) float64, as `mean`; at least `LEAST_STD` (or `LEAST_RELATIVE_STD`)."""
+    stored: np.ndarray
+    """(N,) int32: channels of each file as it is stored; 0 of one that is not decoded."""
+    orientations: np.ndarray
+    """(N,) uint8: as `Look` has them; 0 of an image that is not decoded."""
+    digests: np.ndarray
+    """(N, 8) uint8: of the pixels; 0 of an image that is not decoded."""
+    prints: np.ndarray
+    """(N, 32) uint8: what the image looks like, see `looks.print_of`; 0 if it cannot be said."""
 
-
-class _Seen(NamedTuple):
-    """One decoded image."""
-
-    size: tuple[int, int]
-    dtype: str
-    is_rgb: bool
-    mean: np.ndarray
-    variance: np.ndarray
+    def subset(self, rows: np.ndarray) -> Survey:
+        """What is known of the images at `rows`; the common values stay."""
+        return self._replace(
+            sizes=self.sizes[rows],
+            remarks=self.remarks.take(rows),
+            stored=self.stored[rows],
+            orientations=self.orientations[rows],
+            digests=self.digests[rows],
+            prints=self.prints[rows],
+        )
 
 
 def survey_images(
@@ -89,27 +97,33 @@ def survey_images(
     those that are not.
     """
     with ThreadPoolExecutor(threads) as pool:  # OpenCV decodes without the interpreter lock
-        look = partial(_look, channels=channels, dtype=dtype)
-        seen: list[_Seen | str] = []
-        for result in _mapped(pool, look, data, ahead=AHEAD * threads):
+        look_at = partial(look, channels=channels, dtype=dtype)
+        seen: list[Look | str] = []
+        for result in _mapped(pool, look_at, data, ahead=AHEAD * threads):
             seen.append(result)
             if progress is not None:
                 progress(len(seen), len(data))
     remarks = {}
     for row in _saved_as_rgb(seen, data) if channels is None else ():
         files = len(files_of(data.paths[row]))
-        seen[row] = _look(data[row], channels=files, dtype=dtype)
+        seen[row] = look(data[row], channels=files, dtype=dtype)
         remarks[row] = (
             f"some of its files are RGB, those of most images grey: read as {files} channels"
         )
-    decoded = {row: one for row, one in enumerate(seen) if isinstance(one, _Seen)}
+    decoded = {row: one for row, one in enumerate(seen) if isinstance(one, Look)}
     found = _common_channels(decoded, data) if channels is None else channels
     type_ = _common_dtype(decoded, data, otherwise=dtype or "uint8")
     mean, std = _pixel_statistics(list(decoded.values()), found, type_)
-    sizes = np.zeros((len(data), 2), np.int32)
-    sizes[[*decoded]] = np.array([one.size for one in decoded.values()], np.int32).reshape(-1, 2)
+
+    def column(values: Iterable[object], dtype: type[np.number], *shape: int) -> np.ndarray:
+        """Those of the images that are decoded, in their rows; 0 in the others."""
+        of_all: np.ndarray = np.zeros((len(data), *shape), dtype)
+        of_all[[*decoded]] = np.array([*values], dtype).reshape(-1, *shape)
+        return of_all
+
+    looks = decoded.values()
     return Survey(
-        sizes=sizes,
+        sizes=column((one.size for one in looks), np.int32, 2),
         remarks=Strings(
             one if isinstance(one, str) else remarks.get(row, "") for row, one in enumerate(seen)
         ),
@@ -118,6 +132,10 @@ def survey_images(
         is_rgb=found == 3 and all(one.is_rgb or len(one.mean) == 1 for one in decoded.values()),
         mean=mean,
         std=std,
+        stored=column((one.stored for one in looks), np.int32),
+        orientations=column((one.orientation for one in looks), np.uint8),
+        digests=column((np.frombuffer(one.digest, "u1") for one in looks), np.uint8, DIGEST),
+        prints=column((one.print for one in looks), np.uint8, BITS // 8),
     )
 
 
@@ -169,27 +187,15 @@ def _mapped(
         yield waiting.popleft().result()
 
 
-def _look(record: Record, *, channels: int | None, dtype: str | None) -> _Seen | str:
-    """What the file is; or why it cannot be used."""
-    try:
-        pixels, is_rgb = decode(
-            record.path, channels=channels, dtype=dtype, annotated_size=record.size
-        )
-    except DataError as error:
-        return str(error).removeprefix(f"{record.path}: ")
-    size = pixels.shape[1], pixels.shape[0]
-    return _Seen(size, pixels.dtype.name, is_rgb, *mean_and_variance(pixels))
-
-
-def _saved_as_rgb(seen: list[_Seen | str], data: DetectionData) -> list[int]:
+def _saved_as_rgb(seen: list[Look | str], data: DetectionData) -> list[int]:
     """The images of several files with more channels than files, if most have one in each."""
-    counts = {row: len(one.mean) for row, one in enumerate(seen) if isinstance(one, _Seen)}
+    counts = {row: len(one.mean) for row, one in enumerate(seen) if isinstance(one, Look)}
     ((common, _),) = Counter(counts.values()).most_common(1) or [(0, 0)]
     odd = [row for row, count in counts.items() if count != common]
     return [row for row in odd if common == len(files_of(data.paths[row])) > 1]
 
 
-def _common_channels(seen: dict[int, _Seen], data: DetectionData) -> int:
+def _common_channels(seen: dict[int, Look], data: DetectionData) -> int:
     """What all of the images have, 3 for grey mixed with RGB or if there is no image."""
     rows = defaultdict(list)
     for row, one in seen.items():
@@ -205,7 +211,7 @@ def _common_channels(seen: dict[int, _Seen], data: DetectionData) -> int:
     )
 
 
-def _common_dtype(seen: dict[int, _Seen], data: DetectionData, *, otherwise: str) -> str:
+def _common_dtype(seen: dict[int, Look], data: DetectionData, *, otherwise: str) -> str:
     """The type of all pixels; `otherwise` if there is no image."""
     rows = defaultdict(list)
     for row, one in seen.items():
@@ -226,9 +232,7 @@ def _listed(rows: dict[str, list[int]], data: DetectionData) -> str:
     return "".join(lines)
 
 
-def _pixel_statistics(
-    seen: list[_Seen], channels: int, dtype: str
-) -> tuple[np.ndarray, np.ndarray]:
+def _pixel_statistics(seen: list[Look], channels: int, dtype: str) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation over the pixels of all images, in image order."""
     if not seen:
         return np.zeros(channels), np.ones(channels)

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from rich.console import Console
 
@@ -18,7 +17,9 @@ from scratchdet.structures import Strings
 from scratchdet.tensor_file import DamagedFile, read_tensors, write_tensors
 from scratchdet.terminal import say
 
-FORMAT = "scratchdet survey 1"
+FORMAT = "scratchdet survey 2"  # 2: stored, orientations, digests, prints
+COLUMNS = ("sizes", "mean", "std", "stored", "orientations", "digests", "prints")
+"""Of a survey, those that are arrays."""
 
 
 class Surveyed(NamedTuple):
@@ -52,14 +53,12 @@ def write_surveys(path: Path, surveys: Mapping[str, Surveyed]) -> None:
     tensors, about = {}, {}
     for use, (annotations, survey) in surveys.items():
         columns = {
-            "sizes": survey.sizes,
             "remarks.text": survey.remarks.text,
             "remarks.offsets": survey.remarks.offsets,
-            "mean": survey.mean,
-            "std": survey.std,
+            **{name: getattr(survey, name) for name in COLUMNS},
         }
         for name, column in columns.items():
-            tensors[f"{use}.{name}"] = torch.from_numpy(np.array(column))
+            tensors[f"{use}.{name}"] = torch.tensor(column)
         about[use] = {
             "annotations": annotations,
             "channels": survey.channels,
@@ -85,7 +84,6 @@ def _surveys(tensors: Mapping[str, torch.Tensor], about: dict[str, Any]) -> dict
         use: Surveyed(
             values["annotations"],
             Survey(
-                sizes=tensors[f"{use}.sizes"].numpy(),
                 remarks=Strings.from_arrays(
                     tensors[f"{use}.remarks.text"].numpy(),
                     tensors[f"{use}.remarks.offsets"].numpy(),
@@ -93,8 +91,7 @@ def _surveys(tensors: Mapping[str, torch.Tensor], about: dict[str, Any]) -> dict
                 channels=values["channels"],
                 dtype=values["dtype"],
                 is_rgb=values["is_rgb"],
-                mean=tensors[f"{use}.mean"].numpy(),
-                std=tensors[f"{use}.std"].numpy(),
+                **{name: tensors[f"{use}.{name}"].numpy() for name in COLUMNS},
             ),
         )
         for use, values in about.items()

@@ -23,6 +23,8 @@ from scratchdet.structures import Record, Strings, from_records
 from scratchdet.tensor_file import DamagedFile, write_tensors
 from scratchdet.train import loop
 from scratchdet.train.kept_survey import (
+    COLUMNS,
+    FORMAT,
     Surveyed,
     kept_surveys,
     read_surveys,
@@ -34,7 +36,7 @@ from scratchdet.train.prepare import prepare
 
 
 def values(survey: Survey) -> dict:
-    columns = {"sizes", "mean", "std"}
+    columns = set(COLUMNS)
     return {
         name: (value.dtype, value.shape, value.tolist()) if name in columns else value
         for name, value in survey._replace(remarks=[*survey.remarks])._asdict().items()
@@ -88,6 +90,10 @@ def test_remarks_are_kept_whatever_bytes_are_in_them(tmp_path_factory, remarks):
         is_rgb=True,
         mean=np.zeros(3),
         std=np.ones(3),
+        stored=np.full(len(remarks), 3, np.int32),
+        orientations=np.ones(len(remarks), np.uint8),
+        digests=np.zeros((len(remarks), 8), np.uint8),
+        prints=np.zeros((len(remarks), 32), np.uint8),
     )
     folder = tmp_path_factory.getbasetemp()
     assert [*after_a_round_trip(folder, survey).remarks] == remarks
@@ -104,7 +110,7 @@ def test_a_file_of_something_else_is_no_survey(tmp_path):
     [{}, {"about": "no JSON"}, {"about": '{"training": {}}'}, {"about": '{"test": {"dtype": 1}}'}],
 )
 def test_a_survey_that_lacks_something_is_damaged(tmp_path, about):
-    metadata = {"format": "scratchdet survey 1", **about}
+    metadata = {"format": FORMAT, **about}
     write_tensors(tmp_path / "kept", {"a": torch.zeros(1)}, metadata=metadata)
     with pytest.raises(DamagedFile, match="kept is no whole survey"):
         read_surveys(tmp_path / "kept")
@@ -247,7 +253,7 @@ def test_a_survey_that_is_lost_is_told_of(tmp_path, damage):
     if damage == "gone":
         file.unlink()
     elif damage == "of another version":
-        write_tensors(file, {}, metadata={"format": "scratchdet survey 0"})
+        write_tensors(file, {}, metadata={"format": "scratchdet survey 1"})
     else:
         file.write_bytes(file.read_bytes()[:-1] if damage == "cut off" else b"")
     console = Console(file=io.StringIO(), width=200)
