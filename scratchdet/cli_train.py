@@ -252,6 +252,7 @@ def say_what_is_where(run_dir: Path, console: Console, *, data: str) -> None:
         "model": find_model(run_dir),
         "figures": run_dir / "metrics.json",
         "curves": run_dir / "training.png",
+        "gradients": run_dir / "gradients.png",
         "pictures": run_dir / "detections.png",
         "log": run_dir / "log.jsonl",
         "TensorBoard": run_dir / "tensorboard",

@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 from torch import Tensor
 
+from scratchdet.analysis.gradient_plots import read_gradients, write_gradients
 from scratchdet.analysis.plots import contact_sheet, plot_training, save_image
 from scratchdet.data.images import read_image
 from scratchdet.evaluation.columns import Columns, from_detections
@@ -180,8 +181,8 @@ def save(run: Run, training: Training, progress: Progress) -> None:
 
 def finish(run: Run, progress: Progress) -> None:
     """Evaluates the result on the test split (else the validation split); writes `metrics.json`,
-    `report.html`, the cards of the models, `training.png` and `detections.png`, and shows the
-    figures."""
+    `report.html`, the cards of the models, `training.png`, `detections.png` and, of an analysed
+    run, `gradients.png`; shows the figures."""
     began = time.monotonic()
     folder, recipe, ranks = run.folder, run.recipe, run.ranks
     data, split = run.prepared.test, recipe.data.test_split
@@ -213,6 +214,8 @@ def finish(run: Run, progress: Progress) -> None:
         "commit": describe_code(),
     }
     plot_training(read_log(folder / "log.jsonl"), folder / "training.png")
+    if gradients := read_gradients(folder):
+        write_gradients({folder.name: gradients}, folder / "gradients.png")
     judged = None
     if data is not None:
         model = describe_model(folder, find_model(folder))
