@@ -11,12 +11,12 @@ STYLE = """
 --ok:#35c99a;--bad:#ff8b4d}}
 *{box-sizing:border-box}
 html{-webkit-text-size-adjust:100%;scroll-padding-top:1rem}
-body{margin:0;background:var(--paper);color:var(--ink);
+body{margin:0;overflow-wrap:anywhere;background:var(--paper);color:var(--ink);
 font:16px/1.6 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
 main,header,footer{max-width:62rem;margin:0 auto;padding:0 1.25rem}
 header{padding-top:2.5rem}
 footer{padding:2.5rem 1.25rem 4rem;color:var(--soft);font-size:.875rem}
-h1{font-size:1.05rem;font-weight:600;margin:0;color:var(--soft);overflow-wrap:anywhere}
+h1{font-size:1.05rem;font-weight:600;margin:0;color:var(--soft)}
 h2{font-size:1.5rem;line-height:1.25;font-weight:650;letter-spacing:-.012em;margin:0 0 .5rem}
 h3{font-size:1.05rem;font-weight:650;margin:2.25rem 0 .25rem}
 p{margin:.5rem 0;max-width:44rem}
@@ -24,7 +24,6 @@ section{margin-top:3.5rem;padding-top:2rem;border-top:1px solid var(--line)}
 a{color:var(--link);text-decoration-thickness:1px;text-underline-offset:.15em}
 :focus-visible{outline:2px solid var(--link);outline-offset:2px;border-radius:3px}
 code,pre{font:.875em/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace}
-code{overflow-wrap:anywhere}
 pre{background:var(--tint);border-radius:8px;padding:.9rem 1rem;overflow-x:auto;margin:.75rem 0}
 .soft,.note{color:var(--soft)}
 .note{font-size:.875rem}
@@ -48,7 +47,7 @@ dl{display:grid;grid-template-columns:repeat(auto-fill,minmax(max(9rem,21%),1fr)
 gap:1.1rem 1.25rem;margin:2rem 0 0}
 dl div{border-top:1px solid var(--line);padding-top:.5rem}
 dt{color:var(--soft);font-size:.8125rem}
-dd{margin:0;overflow-wrap:anywhere}
+dd{margin:0}
 nav ul{display:flex;flex-wrap:wrap;gap:.25rem 1.25rem;list-style:none;padding:0;margin:2rem 0 0;
 font-size:.9375rem}
 ul.plain{padding-left:1.1rem;margin:.5rem 0;max-width:46rem}
@@ -60,9 +59,9 @@ linear-gradient(to right,var(--line),transparent) left/.6rem 100% no-repeat scro
 linear-gradient(to left,var(--line),transparent) right/.6rem 100% no-repeat scroll}
 table{border-collapse:collapse;font-size:.9375rem;font-variant-numeric:tabular-nums}
 th,td{padding:.4rem 1.1rem .4rem 0;text-align:left;border-bottom:1px solid var(--line);
-font-weight:400;vertical-align:middle}
+font-weight:400;vertical-align:middle;overflow-wrap:normal}
 td{white-space:nowrap}
-td:has(code){white-space:normal;min-width:12rem}
+td:has(code){white-space:normal;min-width:12rem;overflow-wrap:anywhere}
 thead th{color:var(--soft);font-size:.8125rem;white-space:nowrap}
 tbody th{max-width:16rem;overflow-wrap:break-word}
 .number{text-align:right;white-space:nowrap}
@@ -76,7 +75,7 @@ td:has(>.bar){width:9rem;min-width:7rem}
 .matrix td:first-child{padding-left:0;text-align:left}
 .charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,24rem),1fr));
 gap:2rem 2.5rem;margin:1.5rem 0}
-figure{margin:0}
+figure{margin:0;min-width:0}
 figcaption{font-weight:600;font-size:.9375rem}
 .chart svg{display:block;width:100%;height:auto;margin-top:.35rem}
 .chart text{fill:var(--soft);font-size:12px;font-variant-numeric:tabular-nums}
@@ -91,7 +90,6 @@ figcaption{font-weight:600;font-size:.9375rem}
 .mark{stroke:var(--paper);stroke-width:1}
 .legend{min-height:1.3rem;display:flex;flex-wrap:wrap;gap:.1rem 1rem;color:var(--soft);
 font-size:.8125rem}
-.legend span{overflow-wrap:anywhere}
 .swatch{display:inline-block;width:1rem;height:0;border-top:3px solid;border-radius:2px;
 margin-right:.4rem;vertical-align:.25em}
 .swatch.dashed{border-top-style:dashed}
@@ -106,7 +104,7 @@ margin:.75rem 0}
 background:var(--tint)}
 .crops svg{aspect-ratio:1}
 .pictures figcaption,.crops figcaption{font-weight:400;font-size:.8125rem;line-height:1.4;
-color:var(--soft);margin-top:.35rem;overflow-wrap:anywhere}
+color:var(--soft);margin-top:.35rem}
 .box rect{fill:none;vector-effect:non-scaling-stroke}
 .box .edge{stroke:#101418;stroke-width:3.5;opacity:.75}
 .hit .ink{stroke:#4be39a;stroke-width:1.5}
