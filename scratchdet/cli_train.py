@@ -250,6 +250,7 @@ def say_what_is_where(run_dir: Path, console: Console, *, data: str) -> None:
 
     contents = {
         "model": find_model(run_dir),
+        "report": run_dir / "report.html",
         "figures": run_dir / "metrics.json",
         "curves": run_dir / "training.png",
         "gradients": run_dir / "gradients.png",

@@ -54,11 +54,11 @@ def train(
     """Trains a detector as the recipe says; returns the folder of the run, which then holds
 
     `recipe.toml` (complete), `data_problems.txt`, `survey.safetensors` (the images as they were at
-    the beginning), `log.jsonl`, `tensorboard/`, `metrics.json`, `last/checkpoint.safetensors` (to
-    resume from), `last/model.safetensors`, and with a validation split `best/model.safetensors`; if
-    asked for, `steps/STEP.safetensors`, `gradients.jsonl`, `gradients.png`; if fine-tuned,
-    `init.json` (which class is from which). Models hold the averaged weights where the recipe
-    averages.
+    the beginning), `log.jsonl`, `tensorboard/`, `metrics.json`, `report.html`,
+    `last/checkpoint.safetensors` (to resume from), `last/model.safetensors`, and with a validation
+    split `best/model.safetensors`, models with their MODEL_CARD.md; if asked for,
+    `steps/STEP.safetensors`, `gradients.jsonl`, `gradients.png`; if fine-tuned, `init.json` (which
+    class is from which). Models hold the averaged weights where the recipe averages.
 
     data: replaces `recipe.data.path`. resume: go on from the last checkpoint in `run_dir`, as if
     the run had never stopped. profile: print where the time of a step goes. Started by `torchrun`,

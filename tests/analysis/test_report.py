@@ -196,6 +196,21 @@ def test_problems_are_listed_and_many_are_counted(tmp_path):
     assert "499.jpg" not in text
 
 
+def test_what_the_check_found_is_told(tmp_path):
+    kind = {"number": 3, "level": "warning", "what": "boxes without area", "training": "drops them"}
+    group = {"objects": 8, "matched": 6, "share": 0.75}
+    priors = {"objects": 8, "matched": 6, "iou": 0.5, "per_class": {"a": group, "b": {}}}
+    priors |= {"per_size": {"< 8": group}, "idle_levels": [5]}
+    check = {"hygiene": {"kinds": {"k": kind}}, "priors": priors, "later": [1]}
+    text = Page(page(contents_of(tmp_path, check=check))).text
+    assert "boxes without area 3 warning drops them" in text
+    assert "Of 8 training objects 6 (75.0 %) overlap some prior by IoU 0.5" in text
+    assert "a 8 6 75.0 %" in text
+    assert "< 8 8 6 75.0 %" in text
+    assert "Levels whose priors match no object: 5." in text
+    assert "Priors" not in page(contents_of(tmp_path, check={"priors": {}, "hygiene": {}}))
+
+
 def test_a_share_counts_what_is_not_ignored():
     share = share_of(from_records([], ("a", "b")), use="test", split="test")
     assert share == ("test", "test", 0, 0, {"a": 0, "b": 0})

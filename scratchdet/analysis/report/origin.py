@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from shlex import quote
-from typing import Any
 
+from scratchdet.analysis.report.checked import checked
 from scratchdet.analysis.report.contents import Contents
 from scratchdet.analysis.report.markup import Html, element, joined, table
-from scratchdet.analysis.report.words import count, listed
+from scratchdet.analysis.report.words import count
 
 SHOWN_PROBLEMS = 20
 SHOWN_CLASSES = 60
@@ -16,7 +16,7 @@ SHOWN_CLASSES = 60
 
 def data(contents: Contents) -> Html:
     """The images by what they are used for, and what is wrong with them."""
-    return joined(_shares(contents), _problems(contents.problems), _check(contents.check))
+    return joined(_shares(contents), _problems(contents.problems), checked(contents.check))
 
 
 def origin(contents: Contents) -> Html:
@@ -94,14 +94,7 @@ def _problems(problems: Sequence[str]) -> Html:
     )
 
 
-def _check(check: Mapping[str, Any]) -> Html:
-    return Html()
-
-
 def left_out(reasons: Mapping[str, str]) -> Html:
     """What the report lacks, and why."""
     entries = [element("li", f"{what}: {why}.") for what, why in reasons.items()]
     return element("ul", *entries, class_="plain") if entries else Html()
-
-
-__all__ = ["data", "left_out", "listed", "origin", "repeat_command"]
