@@ -63,12 +63,12 @@ class LearningCurve(NamedTuple):
     """By rising number of images, and of objects."""
 
     def describe(self) -> str:
-        """`bccd (3 classes, scratchdet_nano at 120 x 160, 300 steps of 16)`."""
+        """`bccd (3 classes, scratchdet_nano at 120 x 160, 300 steps of 16 images)`."""
         about = self.about
         height, width = about["input_size"]
         return (
             f"{about['data']} ({about['classes']} classes, {about['network']} at {height} x "
-            f"{width}, {about['steps']} steps of {about['batch']})"
+            f"{width}, {about['steps']} steps of {about['batch']} images)"
         )
 
     def ap50_at(self, number: float, amount: Amount) -> float | None:

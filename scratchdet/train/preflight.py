@@ -172,7 +172,7 @@ def range_test(
 def affordable(seconds: float, seconds_a_step: float) -> int:
     """How many steps of a range test there is time for, with the one after the last; up to
     `STEPS`."""
-    return min(STEPS, int(seconds / max(seconds_a_step, 1e-9)) - 1)
+    return int(min(STEPS, seconds / max(seconds_a_step, 1e-9) - 1))
 
 
 def describe_norms(recipe: Recipe) -> str:
