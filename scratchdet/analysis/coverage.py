@@ -170,6 +170,11 @@ def size_names() -> list[str]:
     return [f"< {EDGES[0]}", *between, f">= {EDGES[-1]}"]
 
 
+def percent(share: float) -> str:
+    """`98.7 %`, cut and not rounded: 100 % are all of them. Empty for NaN."""
+    return "" if math.isnan(share) else f"{math.floor(share * 1000 + 1e-9) / 10:.1f} %"
+
+
 def _counts(boxes: np.ndarray, level: Level, iou: float) -> np.ndarray:
     """(M,) priors of the level that overlap each box enough."""
     counts = np.zeros(len(boxes), np.int64)

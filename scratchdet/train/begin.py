@@ -1,11 +1,14 @@
 """Everything before the first step: from a recipe to a run with its data, network and progress."""
 
+import json
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from rich.console import Console
 
+from scratchdet.analysis.coverage_table import summary
+from scratchdet.files import write_text
 from scratchdet.recipe import Recipe, differing
 from scratchdet.recipe_toml import save_recipe
 from scratchdet.terminal import say
@@ -26,6 +29,7 @@ from scratchdet.train.parent import (
     write_taken,
 )
 from scratchdet.train.prepare import Prepared, fingerprint, prepare, write_problems
+from scratchdet.train.prior_check import fast_covered
 from scratchdet.train.resolve import check_names, resolve, resolve_norms
 from scratchdet.train.resuming import as_begun, changes, has_begun, is_finished, keep_recipe, take
 from scratchdet.train.setup import Training, build, restore
@@ -113,6 +117,10 @@ def _write_beginning(run: Run, *, begun_at: int | None) -> None:
     save_recipe(run.recipe, folder / "recipe.toml")
     write_problems(run.bad.problems, folder / "data_problems.txt")
     write_surveys(survey_of(folder), run.prepared.surveys)
+    priors = fast_covered(run.recipe, run.prepared.train)
+    say(run.console, summary(priors))
+    check = {"priors": priors.to_json()}
+    write_text(folder / "check.json", json.dumps(check, indent=2) + "\n")
 
 
 def _settled(
