@@ -99,7 +99,7 @@ def _for_small(train: DetectionData, expected: Expectations) -> Advice:
 
 def _rounded(side: float, *, up: bool = False) -> int:
     """A multiple of `GRAIN`, not zero."""
-    return max(1, math.ceil(side / GRAIN) if up else round(side / GRAIN)) * GRAIN
+    return max(1, math.ceil(side / GRAIN) if up else int(side / GRAIN + 0.5)) * GRAIN
 
 
 def _of_norm(recipe: Recipe) -> Iterator[Advice]:

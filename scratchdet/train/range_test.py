@@ -22,6 +22,8 @@ loss of a single hard batch, as a mean does."""
 RISEN = 1.5
 """Times the lowest smoothed loss: what stays above has turned up. Our choice: the losses of batches
 of 16 images differ by a tenth or two."""
+SLOPES = 10
+"""Parts of the range that slopes are over, on either side of a rate."""
 DIVERGED = 4.0
 """Times the lowest loss: the test ends, as fast.ai's does."""
 
@@ -69,13 +71,21 @@ class RangeTest:
 
     @property
     def steepest(self) -> float | None:
-        """The rate at which the smoothed loss falls fastest, over the logarithm of the rate."""
+        """The rate around which the smoothed loss falls fastest, over the logarithm of the rate.
+
+        From the mean of some steps before to that of as many after: a single good batch is no fall.
+        """
         smoothed = self.smoothed
         if self.stable is None:
             return None
-        lowest = int(np.argmin(smoothed))
-        falls = -np.diff([self.start, *smoothed[: lowest + 1]])
-        return self.rates[int(np.argmax(falls))]
+        width = max(1, self.planned // SLOPES)
+        known = np.concatenate(
+            [np.full(width, self.start), smoothed[: int(np.argmin(smoothed)) + 1]]
+        )
+        sums = np.concatenate([[0.0], np.cumsum(known)])
+        means = (sums[width:] - sums[:-width]) / width
+        falls = means[:-width] - means[width:]
+        return self.rates[int(np.argmax(falls))] if len(falls) else self.rates[0]
 
     @property
     def is_limit(self) -> bool:

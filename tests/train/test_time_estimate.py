@@ -1,0 +1,101 @@
+"""How long a training will take: counted by hand on a clock that ticks when it is looked at."""
+
+import itertools
+import json
+
+import pytest
+from rich.console import Console
+
+from scratchdet.data.voc_write import write_voc
+from scratchdet.recipe import differing
+from scratchdet.train.prepare import prepare
+from scratchdet.train.resolve import resolve
+from scratchdet.train.time_estimate import (
+    LEAST,
+    WARM_UP,
+    TimeEstimate,
+    estimate_time,
+    images_evaluated,
+)
+from scratchdet.train.trainability import duration
+
+ESTIMATE = TimeEstimate(
+    device="cpu", steps_timed=(1.0, 2.0, 3.0, 4.0, 5.0), steps=100, seconds_an_image=0.5, images=40
+)
+
+
+@pytest.fixture(scope="module")
+def recipe(tiny, scenes, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("time") / "voc"
+    splits = {"train": scenes(6), "val": [(f"v{name}", one) for name, one in scenes(3)]}
+    data = write_voc(folder, splits, classes=("a", "b"))
+    return resolve(differing(tiny, data={"path": str(data)}, schedule={"steps": 100}))[0]
+
+
+@pytest.fixture(scope="module")
+def prepared(recipe):
+    return prepare(recipe.data, threads=1, console=Console(quiet=True))
+
+
+def clock(tick):
+    seconds = itertools.count(step=tick)
+    return lambda: next(seconds)
+
+
+def test_the_whole_is_the_middle_step_times_all_and_the_images_evaluated():
+    assert ESTIMATE.seconds == 100 * 3 + 40 * 0.5
+    assert ESTIMATE.spread == (100 * 2 + 20, 100 * 4 + 20)
+    json.dumps(ESTIMATE.to_json(), allow_nan=False)
+
+
+def test_of_few_steps_the_spread_is_from_the_fastest_to_the_slowest():
+    few = TimeEstimate(
+        device="cpu", steps_timed=(1.0, 3.0), steps=10, seconds_an_image=0.0, images=0
+    )
+    assert (few.seconds, few.spread) == (20, (10, 30))
+    assert not few.is_coarse
+
+
+def test_steps_are_timed_until_the_time_is_over_and_the_first_do_not_count(recipe, prepared):
+    found = estimate_time(recipe, prepared, device="cpu", seconds=10, clock=clock(1))
+    # The deadline is 10 s after the first look; the second begins the first step, which ends at 2.
+    assert len(found.steps_timed) == 9 - WARM_UP
+    assert set(found.steps_timed) == {1}
+    assert found.seconds_an_image == pytest.approx(1 / 3)
+
+
+def test_slow_steps_are_timed_a_little_longer(recipe, prepared):
+    found = estimate_time(recipe, prepared, device="cpu", seconds=10, clock=clock(3))
+    assert found.steps_timed == (3,) * LEAST
+    assert not found.is_coarse
+
+
+def test_a_single_very_slow_step_is_a_coarse_estimate(recipe, prepared):
+    found = estimate_time(recipe, prepared, device="cpu", seconds=10, clock=clock(60))
+    assert found.steps_timed == (60,)
+    assert found.is_coarse
+
+
+@pytest.mark.parametrize(
+    ("every", "steps", "times"), [(0, 100, 1), (50, 100, 2), (40, 100, 3), (200, 100, 1)]
+)
+def test_evaluations_are_counted_as_the_training_has_them(recipe, prepared, every, steps, times):
+    averaged = differing(recipe, schedule={"evaluate_every": every, "steps": steps})
+    # 3 images each time by both weights, and once more for the best model.
+    assert images_evaluated(averaged, prepared) == 3 * times * 2 + 3
+    assert images_evaluated(differing(averaged, optim={"ema": 0.0}), prepared) == 3 * times + 3
+
+
+def test_without_validation_and_test_nothing_is_evaluated(recipe, prepared):
+    alone = prepared._replace(val=None)
+    assert images_evaluated(recipe, alone) == 0
+    found = estimate_time(recipe, alone, device="cpu", seconds=1, clock=clock(1))
+    assert found.seconds_an_image == 0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0, "0 s"), (0.2, "1 s"), (59, "59 s"), (90, "1.5 min"), (5400, "1.5 h"), (2e7, "231 d")],
+)
+def test_a_duration_has_a_unit_that_suits_it(seconds, said):
+    assert duration(seconds) == said
