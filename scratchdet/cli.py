@@ -13,6 +13,7 @@ from rich.console import Console
 from scratchdet.cli_ablate import ablate
 from scratchdet.cli_arguments import description
 from scratchdet.cli_check import check
+from scratchdet.cli_compare import compare
 from scratchdet.cli_detect import INTERRUPTED, detect
 from scratchdet.cli_download import download
 from scratchdet.cli_eval import evaluate
@@ -91,6 +92,7 @@ COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "export": (_typed(export, "export"), "write a detector as ONNX, verified on the spot"),
     "ablate": (ablate, "train ScratchDet's ablations on your data: norms and rates, stems"),
     "report": (_typed(report, "report"), "write the report of a run anew: one HTML file"),
+    "compare": (_typed(compare, "compare"), "several runs in one table, and which is better"),
     "pack": (_typed(pack, "pack"), "put a data set into one file"),
     "download": (_typed(download, "download"), "fetch a published data set: PASCAL VOC, MS COCO"),
     "models": (_typed(models, "models"), "list the networks"),

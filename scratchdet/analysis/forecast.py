@@ -24,13 +24,15 @@ WIDEST = 0.3
 SCATTER, SCATTER_WEIGHT = 0.015, 3.0
 """What AP is thought to scatter by from one evaluation to the next before any is seen, and how many
 evaluations that counts as. Our own."""
+INFORMATION = 8
+"""Evaluations after which more of them tell no more of the end: AP follows no law that closely."""
 PLATEAU = 0.01
 """AP that is left to be gained where a curve counts as flat."""
 WORTH = 0.01
 """AP for which more steps would have been worth while."""
-SHAPES = np.geomspace(0.4, 6, 20)
-SCALES = np.geomspace(0.02, 20, 36)  # in lengths of the training
-HIGHEST = np.linspace(0.02, 1, 50)
+SHAPES = np.geomspace(0.4, 6, 24)
+SCALES = np.geomspace(0.02, 20, 48)  # in lengths of the training
+LEAST_SIZE = 1e-9  # of a curve that has not begun to rise: such a one explains nothing
 NEGLIGIBLE = 1e-5  # weight of a curve, as a share of the best one's
 SAMPLES = 2000  # steps at which the learning rate is looked at
 NORMAL = np.array([-1.645, -1.036, -0.674, -0.385, -0.126, 0.126, 0.385, 0.674, 1.036, 1.645])
@@ -170,30 +172,41 @@ def _course(x: np.ndarray, shape: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _fits(curve: Curve, learned: np.ndarray) -> _Fits:
-    """All curves of the grid that the evaluations do not rule out."""
+    """All curves that the evaluations do not rule out.
+
+    Of each shape and scale there are ten, that differ in how high they go: by what the evaluations,
+    which scatter, leave open.
+    """
     steps, values = (np.array(column, float) for column in zip(*curve, strict=True))
     axes = (steps / (len(learned) - 1), learned[steps.astype(int)])
     shape, scale = (part.ravel() for part in np.meshgrid(SHAPES, SCALES))
+    freedom = len(values) + SCATTER_WEIGHT
+    trust = min(1.0, INFORMATION / len(values))
     columns = []
     for by_learning, x in enumerate(axes):
         for long_tail, course in enumerate(_course(x / scale[:, None], shape[:, None])):
-            squares = (
-                (values**2).sum()
-                - 2 * np.outer(HIGHEST, course @ values)
-                + np.outer(HIGHEST**2, (course**2).sum(axis=1))
-            )
+            size = (course**2).sum(axis=1) + LEAST_SIZE
+            highest = course @ values / size
+            squares = (values**2).sum() - highest**2 * size
+            variance = (np.maximum(squares, 0) + SCATTER_WEIGHT * SCATTER**2) / freedom
+            # The likelihood of shape and scale, whatever the height is.
+            chance = -0.5 * (trust * freedom * np.log(variance) + np.log(size / variance))
+            several = highest + np.sqrt(variance / size / trust) * NORMAL[:, None]
             columns.append(
                 np.broadcast_arrays(
-                    squares, HIGHEST[:, None], scale, shape, by_learning > 0, long_tail > 0
+                    np.where((several > 0) & (several <= 1), chance, -np.inf),
+                    np.sqrt(variance),
+                    several,
+                    scale,
+                    shape,
+                    by_learning > 0,
+                    long_tail > 0,
                 )
             )
-    squares, *rest = (np.stack(column).ravel() for column in zip(*columns, strict=True))
-    freedom = len(values) + SCATTER_WEIGHT
-    scatter = np.sqrt((np.maximum(squares, 0) + SCATTER_WEIGHT * SCATTER**2) / freedom)
-    weight = (scatter.min() / scatter) ** freedom
+    chance, *rest = (np.stack(column).ravel() for column in zip(*columns, strict=True))
+    weight = np.exp(chance - chance.max())
     kept = weight > NEGLIGIBLE
-    weight = weight[kept] / weight[kept].sum()
-    return _Fits(weight, scatter[kept], *(column[kept] for column in rest))
+    return _Fits(weight[kept] / weight[kept].sum(), *(column[kept] for column in rest))
 
 
 def _rises(values: Sequence[float]) -> bool:

@@ -82,6 +82,7 @@ class RunLog:
         kept = [record for record in read_log(self.path) if record["step"] <= start]
         write_text(self.path, "".join(json.dumps(record) + "\n" for record in kept))
         self.start, self.steps, self.console = start, steps, console
+        self.advanced = start
         self.curve = curve_of(kept)
         self.learned = learning_done(rate_at, steps)
         self.ap50 = next(
@@ -117,6 +118,12 @@ class RunLog:
         trace: TracebackType | None,
     ) -> None:
         self.display.stop()
+        if error is not None:
+            # Not at the top: what reads a log, and trains nothing, needs no torch.
+            from scratchdet.train.finite import NonFiniteLoss
+
+            if isinstance(error, NonFiniteLoss):
+                self._write({"step": self.advanced, "diverged": str(error)})
         try:
             self.events.close()
         finally:
@@ -125,6 +132,7 @@ class RunLog:
 
     def advance(self, step: int) -> None:
         """Moves the bar; nothing is written."""
+        self.advanced = step
         self.bar.update(self.task, completed=step)
 
     def record(self, step: int, figures: Mapping[str, float]) -> None:

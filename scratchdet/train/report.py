@@ -145,7 +145,7 @@ def read_folder(folder: Path, *, data: Path | None, device: str, console: Consol
         return described(not_judged=f"the data are not at {recipe.data.path} (any more)")
     try:
         shares = _shares(recipe, detector.classes)
-        images, split = _to_judge(recipe, detector)
+        images, split = to_judge(recipe, detector)
     except DataError as error:
         if data is not None:
             raise
@@ -257,7 +257,7 @@ def _shares(recipe: Recipe, classes: tuple[str, ...]) -> list[Share]:
     return [share_of(data, use=use, split=name) for use, (data, name) in parts.items()]
 
 
-def _to_judge(recipe: Recipe, detector: Detector) -> tuple[DetectionData | None, str]:
+def to_judge(recipe: Recipe, detector: Detector) -> tuple[DetectionData | None, str]:
     """The images that a run is judged by at its end, and what they are called."""
     split, val_split = choose_splits(recipe.data)
     read = partial(read_known, recipe.data.path, detector=detector)

@@ -10,6 +10,7 @@ from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from scratchdet.train import log as log_module
+from scratchdet.train.finite import NonFiniteLoss
 from scratchdet.train.log import RunLog, read_log
 
 FIGURES = {
@@ -136,3 +137,61 @@ def test_tensorboard_has_the_figures_of_the_run_and_none_of_the_removed_steps(tm
     events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     assert [(e.step, e.value) for e in events.Scalars("train/loss")] == [(1, 1), (2, 2), (3, 30)]
     assert [(e.step, e.value) for e in events.Scalars("val/ap50")] == [(2, 0.5)]
+
+
+def test_a_training_that_lost_its_numbers_says_so_in_its_log(tmp_path):
+    log = run_log(tmp_path).__enter__()
+    log.record(3, FIGURES)
+    log.advance(4)
+    log.__exit__(NonFiniteLoss, NonFiniteLoss("the loss is nan at step 4"), None)
+    told = {"step": 4, "diverged": "the loss is nan at step 4"}
+    assert read_log(tmp_path / "log.jsonl") == [{"step": 3, **FIGURES}, told]
+    with run_log(tmp_path, start=3):  # it goes on from the checkpoint before
+        pass
+    assert read_log(tmp_path / "log.jsonl") == [{"step": 3, **FIGURES}]
+
+
+def test_nothing_is_said_of_the_end_before_four_evaluations_that_rise(tmp_path):
+    console = printed()
+    with run_log(tmp_path, steps=100, console=console) as log:
+        for step, ap50 in ((10, 0.3), (20, 0.45), (30, 0.53)):
+            log.evaluation(step, evaluation(ap50), best=True)
+        log.evaluation(35, evaluation(math.nan), best=False)
+        assert "forecast" not in console.file.getvalue()
+        log.evaluation(40, evaluation(0.57), best=True)
+    *before, last = read_log(tmp_path / "log.jsonl")
+    assert not any("forecast" in record for record in before)
+    assert last["forecast"].keys() == {"ap50", "low", "high", "step", "plateau"}
+    assert (
+        0.53 < last["forecast"]["low"] < last["forecast"]["ap50"] < last["forecast"]["high"] < 0.8
+    )
+    assert last["forecast"]["step"] == 100
+    line = console.file.getvalue().splitlines()[-1]
+    assert line.startswith("step 40/100  forecast for step 100: AP50 0.6")
+
+
+def test_after_a_resume_the_forecast_is_the_same(tmp_path):
+    curve = [(10, 0.3), (20, 0.45), (30, 0.53), (40, 0.57), (50, 0.6)]
+    for folder, stop in ((tmp_path / "straight", 100), (tmp_path / "resumed", 30)):
+        folder.mkdir()
+        for start, end in ((0, stop), (stop, 100)):
+            with run_log(folder, start=start, steps=100) as log:
+                for step, ap50 in curve:
+                    if start < step <= end:
+                        log.evaluation(step, evaluation(ap50), best=True)
+    straight, resumed = (read_log(tmp_path / n / "log.jsonl") for n in ("straight", "resumed"))
+    assert straight == resumed
+    assert "forecast" in straight[-1]
+
+
+def test_at_the_end_it_is_said_whether_more_steps_would_have_helped(tmp_path):
+    console = printed()
+    with run_log(tmp_path, steps=50, console=console) as log:
+        for step, ap50 in ((10, 0.3), (20, 0.45), (30, 0.53), (40, 0.57), (50, 0.6)):
+            log.evaluation(step, evaluation(ap50), best=True)
+    last = read_log(tmp_path / "log.jsonl")[-1]
+    assert "forecast" not in last
+    assert last["if_longer"]["step"] == 100
+    assert "more steps would probably have helped: a run of 100 is expected to gain 0.0" in (
+        console.file.getvalue()
+    )
