@@ -40,8 +40,8 @@ def _priors(priors: Mapping[str, Any]) -> Html:
         element(
             "p",
             f"Of {objects:,} training objects {matched:,} ({share:.1f} %) overlap some prior by "
-            f"IoU {priors.get('iou', 0.5):g} or more; the others are learned from the one prior that "
-            "overlaps them most.",
+            f"IoU {priors.get('iou', 0.5):g} or more; the others are learned from the one prior "
+            "that overlaps them most.",
         ),
     ]
     for title, key in (("objects of", "per_class"), ("size, pixels of the input", "per_size")):
