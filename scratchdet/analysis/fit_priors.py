@@ -79,16 +79,26 @@ class Input(NamedTuple):
 class PriorFit:
     """Priors proposed for a data set, or none, and how they compare with the network's own."""
 
-    proposal: Priors | None
-    """None: those that the network has are as good."""
-    reason: str
-    """What was found, in a sentence."""
+    tried: Priors
+    """The best that were found for the training boxes."""
+    refused: str
+    """Why they are not better than those that the network has, in a sentence; empty: they are."""
     before: dict[str, Coverage]
     """By what the part is used for."""
     after: dict[str, Coverage]
-    """Of the proposal; what was tried, where there is none."""
+    """With those tried."""
     larger: Input | None
     """An input that is worth a try."""
+
+    @property
+    def proposal(self) -> Priors | None:
+        """Priors that are better than the network's own, if there are any."""
+        return None if self.refused else self.tried
+
+    @property
+    def reason(self) -> str:
+        """What was found, in a sentence."""
+        return self.refused or _gain(self.before, self.after)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -113,12 +123,13 @@ def fit_priors(
     before = {use: coverage(data, levels, input_size=size, iou=iou) for use, data in parts.items()}
     train = parts[TRAINING]
     if not before[TRAINING].all.objects:
-        return PriorFit(None, "there is no object to fit priors to", before, before, None)
+        nothing = "there is no object to fit priors to"
+        return PriorFit(Priors((), ()), nothing, before, before, None)
     found = _best_priors(detector.specs, levels, _boxes_of(train, size), side=min(size), iou=iou)
     fitted = laid(levels, detector.specs, found, side=min(size))
     after = {use: coverage(data, fitted, input_size=size, iou=iou) for use, data in parts.items()}
-    reason = _refusal(before, after)
-    kept = before if reason else after
+    refused = _refusal(before, after)
+    kept = before if refused else after
     larger = None
     if kept[TRAINING].all.share < ENOUGH:
         larger = _larger_input(detector, train, found, least=kept[TRAINING].all.share, iou=iou)
