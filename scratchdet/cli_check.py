@@ -25,8 +25,9 @@ class CheckCommand:
     """Check a data set: what must be fixed, and what a training makes of the rest.
 
     Takes what `scratchdet train` takes, and looks at the data as that training would: the same
-    splits, the same network and input size. Every image is decoded once; nothing is written but
-    what is asked for. The exit status is 1 if something must be fixed, else 0.
+    splits, the same network and input size. Every image is decoded once, and some steps are timed;
+    nothing is written but what is asked for. The exit status is 1 if something must be fixed or the
+    preflight fails, else 0.
 
     Examples:
       scratchdet check path/to/data
@@ -34,6 +35,7 @@ class CheckCommand:
       scratchdet check path/to/data --split train --val-split val --test-split test
       scratchdet check path/to/data --json > found.json
       scratchdet check path/to/data --fit-priors mine.toml --out figures
+      scratchdet check path/to/data --preflight
 
     Short for settings of the recipe: --model, --split, --val-split, --test-split, --on-bad-box.
     """
@@ -45,8 +47,14 @@ class CheckCommand:
     fit_priors: str = ""
     """Write a recipe with sizes and aspect ratios of priors that suit your boxes to this TOML file,
     if they match clearly more of them than the network's own (docs/check.md)."""
+    preflight: bool = False
+    """Train for a few minutes: are 16 images learned by heart, and which learning rates does the
+    network survive, with its norms and without (docs/preflight.md)?"""
+    seconds: float = 180.0
+    """The preflight ends after so many, and says what it could not finish."""
     out: str = ""
-    """A folder for priors.png, the sizes of the boxes over those of the priors."""
+    """A folder for priors.png, the sizes of the boxes over those of the priors, and for
+    range_test.png, the losses of a preflight over the learning rate."""
     json: bool = False
     """Print everything that was found as JSON, for scripts."""
     settings: Annotated[Recipe, tyro.conf.arg(name="")] = field(default_factory=Recipe)
@@ -71,22 +79,29 @@ def check(arguments: Sequence[str]) -> int:
     command = parse(default=CheckCommand(data=command.data, settings=base))
     recipe = differing(command.settings, data={"path": command.data})
 
-    from scratchdet.data.check import check_hygiene
+    from scratchdet.data.check import check_hygiene, with_files
     from scratchdet.train.gathered import gather
     from scratchdet.train.hygiene import show_hygiene
 
     gathered = gather(recipe.data, threads=os.cpu_count() or 1, console=console)
-    hygiene = check_hygiene(gathered.parts, refusals=gathered.refusals)
+    hygiene = with_files(
+        check_hygiene(
+            gathered.parts, input_size=recipe.model.input_size, refusals=gathered.refusals
+        ),
+        gathered.parts,
+    )
     must_be_fixed = hygiene.must_be_fixed
     if not command.json:
-        show_hygiene(console, hygiene)
+        show_hygiene(console, hygiene, root=Path(command.data))
     priors = _check_priors(command, recipe, gathered.parts, console)
+    ahead = _look_ahead(command, recipe, gathered.parts, console)
     if command.json:
-        found = {"data": command.data, "hygiene": hygiene.to_json(), "priors": priors}
+        found = {"data": command.data, "hygiene": hygiene.to_json(), "priors": priors, **ahead}
         print(dumps(found, indent=2))
     else:
         say(console, "\nSomething must be fixed." if must_be_fixed else "\nNothing must be fixed.")
-    return int(must_be_fixed)
+    failed = ahead.get("preflight", {}).get("verdict") == "failed"
+    return int(must_be_fixed or failed)
 
 
 def _check_priors(
@@ -123,3 +138,44 @@ def _check_priors(
         "coverage": {use: one.to_json() for use, one in found.items()},
         "fit": fit and fit.to_json(),
     }
+
+
+def _look_ahead(
+    command: CheckCommand, recipe: Recipe, parts: Mapping[str, "Part"], console: Console
+) -> dict[str, Any]:
+    """What a training can be expected to give, shown, and as plain values; asked for, the preflight
+    as well."""
+    from scratchdet.recipes import choose_recipe
+    from scratchdet.structures import DataError
+    from scratchdet.train.trainability import as_trained, look_ahead, show_trainability
+
+    try:
+        recipe, prepared = as_trained(recipe, parts)
+    except DataError as error:
+        say(console, f"no training would begin, so none is looked ahead to: {error}")
+        return {}
+    name = command.recipe
+    if name == "auto":
+        images = len(parts["training"].annotated)
+        name = choose_recipe(images, gpu=recipe.run.device.startswith("cuda"))
+    ahead = look_ahead(recipe, prepared, name=name)
+    if not command.json:
+        say(console, "")
+        show_trainability(console, ahead, data=command.data)
+    found: dict[str, Any] = {"trainability": ahead.to_json()}
+    if command.preflight:
+        from scratchdet.train.preflight import preflight
+        from scratchdet.train.preflight_text import describe_plan, show_preflight
+
+        say(console, f"\n{describe_plan(command.seconds)}")
+        measured = preflight(recipe, prepared, console=console, seconds=command.seconds)
+        found["preflight"] = measured.to_json()
+        if not command.json:
+            show_preflight(console, measured)
+        if command.out:
+            from scratchdet.train.preflight_text import save_ranges
+
+            picture = Path(command.out) / "range_test.png"
+            save_ranges(measured, picture)
+            say(console, f"written: {picture}")
+    return found

@@ -73,7 +73,8 @@ class Preflight:
         strangers = unseen is not None and unseen.fit == "any"
         if ended in ("steps", "diverged") or strangers or self.exceeded is not None:
             return "failed"
-        complete = self.range is not None and self.range.ended != "time"
+        own = self.range
+        complete = own is not None and own.ended != "time" and own.stable is not None
         return "passed" if ended == "reached" and complete else "unfinished"
 
     def to_json(self) -> dict[str, Any]:

@@ -1,10 +1,12 @@
-"""What a preflight has measured, on a terminal."""
+"""What a preflight has measured, on a terminal and as a picture."""
 
 from collections.abc import Iterator
-from math import inf
+from pathlib import Path
 
 from rich.console import Console
 
+from scratchdet.analysis.range_plot import RateCurve, draw_range_test
+from scratchdet.files import replacing
 from scratchdet.terminal import say
 from scratchdet.train.overfit import IMAGES, REACHED, Overfit
 from scratchdet.train.preflight import LEAST_STEPS, Preflight
@@ -31,6 +33,16 @@ def show_preflight(console: Console, measured: Preflight) -> None:
     say(console, f"preflight {measured.verdict}, {measured.seconds:.0f} s")
     for line in remedies(measured):
         say(console, f"  try {line}")
+
+
+def save_ranges(measured: Preflight, path: Path) -> None:
+    """Writes the picture of the range tests as a PNG."""
+    curves = [
+        RateCurve(norms, test.rates, test.losses, test.smoothed, test.start, test.stable)
+        for norms, test in measured.ranges.items()
+    ]
+    with replacing(path) as temporary:
+        draw_range_test(curves, lr=measured.lr).savefig(temporary, format="png")
 
 
 def _of_overfit(learned: Overfit) -> Iterator[str]:
@@ -81,22 +93,16 @@ def _of_ranges(measured: Preflight) -> Iterator[str]:
     own, *others = (test.stable for test in measured.ranges.values())
     if own is None:
         return
-    yield f"  the recipe's lr is {measured.lr:.3g}, {_times(own / measured.lr)} stable"
+    yield f"  the recipe's lr, {measured.lr:.3g}, is {measured.lr / own:.0%} of the largest stable"
     if others and others[0] is not None:
         other = next(norms for norms in measured.ranges if norms != measured.norms)
         yield f"  {measured.norms} stands {own / others[0]:.3g} times the rate of {other}"
 
 
-def _times(ratio: float) -> str:
-    if ratio < 1:
-        return f"{1 / ratio:.2g} times the largest"
-    return f"{ratio:.2g} times less than the largest" if ratio < inf else ""
-
-
 def _of_range(test: RangeTest) -> str:
     steps = f"{len(test.rates)} steps of {test.planned}, {LOWEST:g} to {HIGHEST:g}"
     if test.stable is None:
-        return f"the loss never fell ({steps})"
+        return f"the loss hardly fell, in too few steps to tell ({steps})"
     stable = f"stable up to {test.stable:.2g}"
     if not test.is_limit:
         stable = f"stable as far as tried, {test.stable:.2g}"

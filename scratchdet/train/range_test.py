@@ -22,6 +22,8 @@ loss of a single hard batch, as a mean does."""
 RISEN = 1.5
 """Times the lowest smoothed loss: what stays above has turned up. Our choice: the losses of batches
 of 16 images differ by a tenth or two."""
+FALLEN = 1.2
+"""Times the lowest smoothed loss, that it was in the beginning: else nothing was learned."""
 SLOPES = 10
 """Parts of the range that slopes are over, on either side of a rate."""
 DIVERGED = 4.0
@@ -65,9 +67,14 @@ class RangeTest:
         or a network that learns at no rate.
         """
         smoothed = self.smoothed
-        if not smoothed or not min(smoothed) < self.start / RISEN:
+        if not smoothed or not min(smoothed) < self.beginning / FALLEN:
             return None
         return self.rates[self._last_stable(smoothed)]
+
+    @property
+    def beginning(self) -> float:
+        """The loss before anything is learned: the median over the first steps; NaN without any."""
+        return float(np.median([self.start, *self.losses[: WINDOW - 1]]))
 
     @property
     def steepest(self) -> float | None:

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from shlex import quote
 from typing import Any
 
+import torch
 from rich.console import Console
 
 from scratchdet.analysis.expectations import SMALL, Expectations, expect
 from scratchdet.analysis.learning_curves import shipped_curves
-from scratchdet.recipe import Recipe
+from scratchdet.data.check import Part
+from scratchdet.recipe import Recipe, differing
 from scratchdet.terminal import say
 from scratchdet.train.advice import Advice, advise
-from scratchdet.train.device import describe_device
-from scratchdet.train.prepare import Prepared
+from scratchdet.train.device import describe_device, prefer_speed, use_threads
+from scratchdet.train.distributed import Ranks
+from scratchdet.train.fit import fit_batch
+from scratchdet.train.kept_survey import Surveyed
+from scratchdet.train.prepare import Prepared, fingerprint, prepare
+from scratchdet.train.resolve import resolve, resolve_norms
 from scratchdet.train.time_estimate import TimeEstimate, estimate_time
 
 SHOWN_CLASSES = 5
@@ -42,6 +48,28 @@ class Trainability:
             "advice": [one._asdict() for one in self.advice],
             "time": self.time.to_json(),
         }
+
+
+def as_trained(recipe: Recipe, parts: Mapping[str, Part]) -> tuple[Recipe, Prepared]:
+    """The recipe without anything left open, and its data, as a training on this machine has them.
+
+    parts: what has been gathered of the data; no image is decoded again. Raises DataError where a
+    training does.
+    """
+    recipe, _ = resolve(recipe)
+    device = torch.device(recipe.run.device)
+    prefer_speed(device)
+    threads = use_threads(recipe.run.threads)
+    kept = {
+        use: Surveyed(fingerprint(part.annotated), part.survey)
+        for use, part in parts.items()
+        if part.survey is not None
+    }
+    prepared = prepare(recipe.data, threads=threads, console=Console(quiet=True), kept=kept)
+    if not recipe.data.batch:
+        batch, _ = fit_batch(recipe, prepared, ranks=Ranks(), device=device)
+        recipe, _ = resolve_norms(differing(recipe, data={"batch": batch}), ranks=Ranks())
+    return recipe, prepared
 
 
 def look_ahead(
@@ -99,8 +127,8 @@ def _amounts(expected: Expectations) -> Iterator[str]:
         f"  under {SMALL:.0f} pixels at {height} x {width}: {expected.small:.1%} of the objects"
         + (f" ({shares})" if shares else "")
     )
-    if len(expected.classes) > 1 and expected.rarest is not None:
-        count = expected.classes[expected.rarest].objects
+    if expected.imbalance > 1:
+        count = expected.classes[str(expected.rarest)].objects
         yield (
             f"  rarest class: {expected.rarest}, {count} objects; the commonest has "
             f"{expected.imbalance:.3g} times as many"
@@ -122,7 +150,9 @@ def _places(expected: Expectations) -> Iterator[str]:
 def _recommended(found: Trainability, data: str) -> Iterator[str]:
     flags = " ".join(one.flags for one in found.advice if one.flags)
     command = f"scratchdet train {quote(data)} --recipe {quote(found.recipe)} {flags}"
-    yield f"recommended: {command.rstrip()}"
+    yield f"recommended, beside what was set here: {command.rstrip()}"
+    amount = f"{found.expected.images} training images, {found.time.device}"
+    yield f"  --recipe {quote(found.recipe)}: {amount}"
     for one in found.advice:
         yield f"  {one.flags}: {one.reason}" if one.flags else f"  {one.reason}"
 
