@@ -1,6 +1,7 @@
 """`scratchdet compare`: several runs in one table, and which of them is better."""
 
 from collections.abc import Sequence
+from functools import partial
 from json import dumps, loads
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +15,7 @@ from scratchdet.terminal import progress_bar, say
 if TYPE_CHECKING:
     from scratchdet.analysis.compare import Entry, Evaluated, Group
     from scratchdet.analysis.significance import Comparison
+    from scratchdet.recipe import Recipe
 
 
 def compare(
@@ -56,11 +58,18 @@ def compare(
     if out is not None:
         check_writable(out)
     console = Console(stderr=json)
-    entries = [_read(folder) for folder in _once(runs, console)]
+    folders = _once(runs, console)
+    names = [folder.resolve().name for folder in folders]
+    short = len(set(names)) == len(names)
+    entries = [
+        _read(folder, name=name if short else str(folder))
+        for folder, name in zip(folders, names, strict=True)
+    ]
     if evaluate:
+        judge = partial(_evaluated, device=device, console=console)
         entries = [
-            entry._replace(evaluated=_evaluated(entry, device=device, console=console))
-            for entry in entries
+            entry._replace(evaluated=judge(folder, entry.recipe))
+            for folder, entry in zip(folders, entries, strict=True)
         ]
     differences = different_tests(entries)
     if differences and not anyway:
@@ -115,7 +124,7 @@ def _once(runs: tuple[Path, ...], console: Console) -> list[Path]:
     return [folder for folder in dict.fromkeys(runs) if there.get(folder.resolve()) == folder]
 
 
-def _read(folder: Path) -> "Entry":
+def _read(folder: Path, *, name: str) -> "Entry":
     """The run in the folder, as it tells of itself."""
     from scratchdet.analysis.compare import Entry
     from scratchdet.recipe_toml import from_toml
@@ -132,10 +141,12 @@ def _read(folder: Path) -> "Entry":
             figures = loads(figures_file.read_text(encoding="utf-8"))
         except ValueError as error:
             raise DataError(f"{figures_file}: malformed JSON: {error}") from error
-    return Entry(str(folder), recipe, read_log(folder / "log.jsonl"), figures)
+    return Entry(name, recipe, read_log(folder / "log.jsonl"), figures)
 
 
-def _evaluated(entry: "Entry", *, device: str, console: Console) -> "Evaluated | None":
+def _evaluated(
+    folder: Path, recipe: "Recipe", *, device: str, console: Console
+) -> "Evaluated | None":
     """The model of the run on the images it is judged by; None if it has no model or no images."""
     from scratchdet.analysis.compare import Evaluated
     from scratchdet.evaluation.columns import from_detections
@@ -146,7 +157,6 @@ def _evaluated(entry: "Entry", *, device: str, console: Console) -> "Evaluated |
     from scratchdet.train.device import choose_device
     from scratchdet.train.report import to_judge
 
-    folder, recipe = Path(entry.name), entry.recipe
     try:
         detector = load_model(folder).to(choose_device(device))
     except FileNotFoundError:

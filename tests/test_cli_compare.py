@@ -76,7 +76,7 @@ def test_a_table_and_a_conclusion_are_printed(make_run, capsys):
     assert call(*runs, "--no-evaluate") == 0
     said = capsys.readouterr().out
     assert "optim.lr" in said
-    assert f"NOTE: {runs[1]} is not finished: 2 of 6 steps" in said
+    assert "NOTE: other is not finished: 2 of 6 steps" in said
     assert "nothing can be compared: fewer than two are finished" in said
 
 
@@ -94,7 +94,7 @@ def test_what_is_not_judged_by_the_same_is_refused_unless_it_is_asked_for(make_r
     assert call(*runs, "--no-evaluate") == 1
     error = capsys.readouterr().err
     assert "not judged by the same, so their figures cannot be compared (--anyway does it)" in error
-    assert f"classes: {runs[0]}: a, b; {runs[1]}: a, c" in error
+    assert "classes: one: a, b; other: a, c" in error
     assert call(*runs, "--no-evaluate", "--anyway") == 0
     said = capsys.readouterr().out
     assert said.startswith("NOTE: not judged by the same: classes:")
@@ -141,3 +141,19 @@ def test_models_are_evaluated_on_the_images_of_their_runs(make_run, tmp_path, sc
     assert call(*runs) == 2
     assert f"its data are not at {data} (any more)" in capsys.readouterr().err
     assert call(*runs, "--no-evaluate") == 0
+
+
+def test_runs_of_one_name_are_told_apart_by_their_folders(make_run, capsys):
+    runs = [make_run("x/one"), make_run("y/one", optim={"lr": 0.2})]
+    assert call(*runs, "--no-evaluate") == 0
+    said = capsys.readouterr().out
+    assert "x/one" in said
+    assert "y/one" in said
+
+
+def test_of_many_comparisons_those_with_the_best_are_printed(make_run, capsys):
+    runs = [make_run(f"r{at}", 0.5 + at / 10, optim={"lr": 0.1 + at}) for at in range(5)]
+    assert call(*runs, "--no-evaluate") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line[:5] for line in lines if "AP50 above" in line] == ["E is "] * 4
+    assert lines[-1] == "these are those with E; --json has all 10"

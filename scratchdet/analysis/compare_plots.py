@@ -14,6 +14,7 @@ from scratchdet.analysis.evaluation_plots import COLOURS, DPI
 from scratchdet.analysis.plots import SMOOTHING, running_mean
 from scratchdet.files import replacing
 
+LETTERS = 150  # of a legend, across the picture
 LINES = ("-", "--", ":", "-.")  # for groups beyond as many as there are colours
 
 
@@ -42,11 +43,15 @@ def draw_comparison(groups: Sequence[Group]) -> Figure:
         axes.set_xlabel("step")
         axes.grid(alpha=0.25, lw=0.6)
         axes.spines[["top", "right"]].set_visible(False)
-    precision.set_ylim(0, 1)
+    precision.set_ylim(0, min(1.02, 1.1 * max(0.01, precision.dataLim.y1)))
+    precision.sharex(loss)
+    loss.set_xlim(left=0)
     if np.isfinite(loss.dataLim.minposy):  # infinite without a positive value
         loss.set_yscale("log")
     if groups:
-        figure.legend(loc="outside lower left", frameon=False, ncols=3, fontsize="small")
+        longest = max(len(_label(group)) for group in groups)
+        columns = max(1, min(3, LETTERS // (longest + 6)))
+        figure.legend(loc="outside lower left", frameon=False, ncols=columns, fontsize="small")
     return figure
 
 

@@ -25,6 +25,8 @@ from scratchdet.analysis.significance import Comparison, spread
 from scratchdet.evaluation.intervals import as_json
 from scratchdet.evaluation.metrics import none_if_nan
 
+MANY = 6  # comparisons; of more, only those with the best group are printed
+
 
 def figures_table(groups: Sequence[Group]) -> Table:
     """A line for each run, and one for the mean of several seeds."""
@@ -65,11 +67,17 @@ def conclusions(groups: Sequence[Group], found: Sequence[Comparison]) -> list[st
         return ["one recipe: nothing to compare it with"]
     if not found:
         return ["nothing can be compared: fewer than two are finished and have a figure"]
-    lines = [str(one) for one in found]
-    if len(found) > 1:
+    beaten = {one.worse for one in found}
+    best = next(one.better for one in found if one.better not in beaten)
+    shown = [one for one in found if len(found) <= MANY or one.better == best]
+    lines = [str(one) for one in shown]
+    if len(shown) < len(found):
+        lines.append(f"these are those with {best}; --json has all {len(found)}")
+    judged = [one for one in found if not math.isnan(one.interval.low)]
+    if len(judged) > 1:
         lines.append(
-            f"{len(found)} comparisons at 95 %: where nothing differs, one in 20 still looks as if "
-            "it did"
+            f"{len(judged)} comparisons at 95 %: where nothing differs, one in 20 still looks as "
+            "if it did"
         )
     return lines
 

@@ -246,3 +246,17 @@ def test_the_picture_has_a_line_for_each_run_and_a_colour_for_each_group(tmp_pat
 def test_a_picture_of_nothing_can_be_drawn():
     assert len(draw_comparison([]).axes) == 2
     assert len(draw_comparison(grouped([run(log=[{"step": 1, "loss": None}])])).axes) == 2
+
+
+def test_that_several_comparisons_err_now_and_then_is_said():
+    runs = [
+        run(f"{lr}-{seed}", lr + seed / 100, optim={"lr": lr}, run={"seed": seed})
+        for lr in (0.1, 0.2, 0.4)
+        for seed in (0, 1)
+    ]
+    groups = grouped(runs)
+    *lines, last = conclusions(groups, comparisons(groups))
+    assert len(lines) == 3
+    assert last == (
+        "3 comparisons at 95 %: where nothing differs, one in 20 still looks as if it did"
+    )
