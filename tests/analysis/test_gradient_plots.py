@@ -40,7 +40,7 @@ RUNS = {
     "with": [record(step) for step in (10, 20, 30)],
     "without": [record(step, scale=9.0) for step in (10, 20)],
 }
-OVERFLOWN = record(40) | {"loss": None, "losses": [1.0, None], "distances": [None] * 2}
+OVERFLOWN = record(40) | {"loss": None, "losses": [0.5, None], "distances": [None] * 2}
 
 
 def shaded(axes) -> list[tuple[float, float]]:
@@ -71,6 +71,7 @@ def test_the_ranges_are_those_along_the_gradient():
     assert [line.get_xdata().tolist() for line in axes.lines] == [[10, 20, 30], [10, 20]]
     assert [line.get_ydata()[0] for line in axes.lines] == [4, 36]
     assert axes.get_yscale() == "log"
+    assert axes.lines[0].get_color() != axes.lines[1].get_color()
 
 
 def test_norms_are_those_of_a_block_or_of_all():
@@ -85,9 +86,9 @@ def test_norms_are_those_of_a_block_or_of_all():
 def test_what_overflowed_is_left_out_of_its_range():
     for draw in (*ALONE, draw_gradients):
         draw({"run": [record(10), OVERFLOWN]})
-    (axes,) = draw_landscape({"run": [record(10), OVERFLOWN]}).axes
-    assert shaded(axes) == [(1, 3)]
-    assert np.isnan(axes.lines[0].get_ydata()).tolist() == [False, True]
+    (axes,) = draw_landscape({"run": [record(10), OVERFLOWN, OVERFLOWN]}).axes
+    assert shaded(axes) == [(0.5, 3)]
+    assert np.isnan(axes.lines[0].get_ydata()).tolist() == [False, True, True]
 
 
 def test_runs_of_other_networks_have_panels_of_their_own_blocks():
