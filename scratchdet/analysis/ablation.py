@@ -32,6 +32,8 @@ class Outcome(NamedTuple):
     diverged_at: int | None
     """The step after which the loss was no number; None: it always was one."""
     seconds: float
+    code: str = ""
+    """That trained it."""
 
     def __str__(self) -> str:
         """`AP50 0.412 in 61 s`, or how it failed."""

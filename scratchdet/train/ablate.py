@@ -97,7 +97,6 @@ def write_results(
     write_text(folder / "table.md", to_markdown(table, sizes=sizes))
     result = {
         "question": question,
-        "code": describe_code(),
         "device": describe_device("cpu"),
         "sizes": list(sizes),
         "outcomes": [outcome._asdict() for outcome in outcomes],
@@ -118,7 +117,7 @@ def _run(
     evaluated: DetectionData,
     edges: np.ndarray,
 ) -> Outcome:
-    blank = Outcome(variant.row, variant.column, seed, None, (), None, 0.0)
+    blank = Outcome(variant.row, variant.column, seed, None, (), None, 0.0, describe_code())
     try:
         train(
             variant.of(recipe, seed=seed),
