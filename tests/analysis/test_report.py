@@ -216,8 +216,14 @@ def test_a_share_counts_what_is_not_ignored():
     assert share == ("test", "test", 0, 0, {"a": 0, "b": 0})
 
 
+def test_a_report_stays_small_however_many_classes(tmp_path):
+    """LVIS has 1,203; each takes a row, but not a line of a chart."""
+    names = tuple(f"class {number}" for number in range(1203))
+    assert len(page(contents_of(tmp_path, classes=names, images=40))) < 1_500_000
+
+
 def test_a_report_stays_small_however_long_the_run(tmp_path):
-    """A million steps, and images of a megabyte: what cannot be seen is not written."""
+    """What cannot be seen is not written."""
     log = [LOG[0] | {"step": step, "loss": float(np.sin(step))} for step in range(10, 100_000, 10)]
     contents = contents_of(tmp_path, log=log, images=40)
     assert len(page(contents)) < 700_000

@@ -110,6 +110,14 @@ def test_a_line_of_one_value_and_one_step_can_be_drawn():
     assert "nan" not in made
 
 
+def test_marks_say_their_values_and_many_are_left_out():
+    line = Line("a", np.array([5.0, 10]), np.array([0.25, np.nan]), marked=True)
+    assert "a 5: 0.25" in line_chart([line], title="t")
+    assert len(Page(line_chart([line], title="t")).named("circle")) == 1
+    many = line._replace(x=np.arange(500.0), y=np.sin(np.arange(500.0)))
+    assert not Page(line_chart([many], title="t")).named("circle")
+
+
 @pytest.mark.parametrize(
     ("value", "shown"),
     [(0, "0"), (0.25, "0.25"), (1200, "1,200"), (2e6, "2M"), (1e-5, "1e-05"), (-0.5, "-0.5")],

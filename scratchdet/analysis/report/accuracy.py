@@ -22,6 +22,7 @@ from scratchdet.evaluation.verdicts import SIZES
 
 COLOURED = 6  # lines that can be told apart
 NAMED = 3  # of more classes, those at either end
+GREY = 40  # lines of the others
 SHOWN_CLASSES = 40  # in a table that is open from the start
 MATRIX = 12  # classes up to which all counts of the confusion are shown
 CONFUSED = 15  # rows of a list of what is taken for what
@@ -186,7 +187,9 @@ def _styled(
     coloured = order
     if len(order) > COLOURED:
         coloured = order[:NAMED] + order[-NAMED:]
-    others = [Line("", x, lines[index], colour=-1) for index in order if index not in coloured]
+    rest = [index for index in order if index not in coloured]
+    every = -(-len(rest) // GREY) or 1
+    others = [Line("", x, lines[index], colour=-1) for index in rest[::every]]
     named = [
         Line(f"{known[index].name} {figure(figures[index])}", x, lines[index], colour=number)
         for number, index in enumerate(coloured)

@@ -14,6 +14,7 @@ WIDTH, HEIGHT = 420, 250  # of the drawing, about what a phone shows of it: lett
 LEFT, RIGHT, TOP, BOTTOM = 46, 10, 10, 34  # around the axes
 COLOURS = 6  # of the page's style: c0, c1, ...
 POINTS = 240  # of a line; more cannot be told apart at this width
+MARKS = 60  # of a line; more would hide it
 LEAST_DECADES = 0.7  # a range less than this many powers of ten is drawn on a linear axis
 
 
@@ -29,7 +30,7 @@ class Line(NamedTuple):
     style: str = ""
     """"faint", "dashed", "heavy", or as usual."""
     marked: bool = False
-    """Its points are drawn."""
+    """Its points are drawn, if they are not too many."""
     band: tuple[np.ndarray, np.ndarray] | None = None
     """Least and most of y, drawn as an area."""
 
@@ -198,23 +199,24 @@ def _drawn(
     if line.band is not None:
         low, high = line.band
         there = np.isfinite(low) & np.isfinite(high)
-        x = np.concatenate([line.x[there], line.x[there][::-1]])
-        outline = _path(*place(x, np.concatenate([low[there], high[there][::-1]])))
+        around = np.concatenate([line.x[there], line.x[there][::-1]])
+        outline = _path(*place(around, np.concatenate([low[there], high[there][::-1]])))
         parts.append(element("path", d=outline + "Z", class_=f"band {colour}"))
-    points = place(*thinned(line.x, line.y))
+    x, y = thinned(line.x, line.y)
+    points = place(x, y)
     parts.append(element("path", d=_path(*points), class_=f"line {colour} {line.style}".strip()))
-    if line.marked:
-        marks = zip(*points, line.x, line.y, strict=False)
+    if line.marked and len(x) <= MARKS:
+        marks = zip(*points, x.tolist(), y.tolist(), strict=True)
         parts += [
             element(
                 "circle",
-                element("title", f"{line.label} {shown_number(float(x))}: {y:.4g}".strip()),
+                element("title", f"{line.label} {shown_number(at)}: {value:.4g}".strip()),
                 cx=f"{left:.1f}",
                 cy=f"{height:.1f}",
                 r=3,
                 class_=f"mark {colour}",
             )
-            for left, height, x, y in marks
+            for left, height, at, value in marks
             if math.isfinite(height)
         ]
     return joined(*parts)

@@ -37,8 +37,8 @@ def joined(*parts: str) -> Html:
 
 
 def plain(text: str) -> Html:
-    """The text, escaped; what is not Unicode in file names is shown as \\udcff."""
-    return Html(escape(text.encode("utf-8", "backslashreplace").decode("utf-8")))
+    """The text, escaped."""
+    return Html(escape(text))
 
 
 def table(
