@@ -133,9 +133,7 @@ def fit_priors(
     larger = None
     if kept[TRAINING].all.share < ENOUGH:
         larger = _larger_input(detector, train, found, least=kept[TRAINING].all.share, iou=iou)
-    return PriorFit(
-        None if reason else found, reason or _gain(before, after), before, after, larger
-    )
+    return PriorFit(found, refused, before, after, larger)
 
 
 def balanced(found: Coverage) -> float:
