@@ -1,7 +1,7 @@
 """`scratchdet check`: what is wrong with a data set, and what a training on it would meet."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import partial
 from json import dumps
@@ -94,7 +94,8 @@ def check(arguments: Sequence[str]) -> int:
     if not command.json:
         show_hygiene(console, hygiene, root=Path(command.data))
     priors = _check_priors(command, recipe, gathered.parts, console)
-    ahead = _look_ahead(command, recipe, gathered.parts, console)
+    kinds = {finding.kind for finding in hygiene.findings}
+    ahead = _look_ahead(command, recipe, gathered.parts, console, kinds=kinds)
     if command.json:
         found = {"data": command.data, "hygiene": hygiene.to_json(), "priors": priors, **ahead}
         print(dumps(found, indent=2))
@@ -141,12 +142,18 @@ def _check_priors(
 
 
 def _look_ahead(
-    command: CheckCommand, recipe: Recipe, parts: Mapping[str, "Part"], console: Console
+    command: CheckCommand,
+    recipe: Recipe,
+    parts: Mapping[str, "Part"],
+    console: Console,
+    *,
+    kinds: Set[str],
 ) -> dict[str, Any]:
     """What a training can be expected to give, shown, and as plain values; asked for, the preflight
-    as well."""
+    as well. kinds: of what was found wrong with the data."""
     from scratchdet.recipes import choose_recipe
     from scratchdet.structures import DataError
+    from scratchdet.train.advice import LEAKING
     from scratchdet.train.trainability import as_trained, look_ahead, show_trainability
 
     try:
@@ -158,7 +165,7 @@ def _look_ahead(
     if name == "auto":
         images = len(parts["training"].annotated)
         name = choose_recipe(images, gpu=recipe.run.device.startswith("cuda"))
-    ahead = look_ahead(recipe, prepared, name=name)
+    ahead = look_ahead(recipe, prepared, name=name, leaks=bool(kinds & LEAKING))
     if not command.json:
         say(console, "")
         show_trainability(console, ahead, data=command.data)

@@ -26,6 +26,10 @@ UNBALANCED = 4.0  # times as many images have the commonest class
 FEW_EPOCHS = 10
 
 
+LEAKING = frozenset({"duplicate-across", "near-across", "frames-across"})
+"""Kinds of findings of which it is said that images do not stand on one side only."""
+
+
 class Advice(NamedTuple):
     """One setting."""
 
@@ -45,7 +49,7 @@ def advise(
     """What to change about the recipe, which is resolved.
 
     held_out: the images to validate on are some of those for training. leaks: images that are
-    trained on, and others that are evaluated on, look like frames of one video.
+    trained on, and others that are evaluated on, are nearly the same, or frames of one video.
     """
     return (
         *_of_input(train, expected),
@@ -132,8 +136,8 @@ def _of_validation(expected: Expectations, *, held_out: bool, leaks: bool) -> It
     if leaks:
         yield Advice(
             "",
-            "images that look like frames of one video are both trained on and evaluated on: hold "
-            "out whole videos, or figures promise what new ones will not keep",
+            "images that are alike are both trained on and evaluated on: hold out whole videos or "
+            "places, or figures promise what new ones will not keep",
         )
     count = expected.validation_objects
     if count is not None and count < FEW_OBJECTS:

@@ -155,7 +155,8 @@ def range_test(
     step(LOWEST)  # the first is slower than others: kernels are chosen, memory is got
     began = clock()
     step(LOWEST)
-    steps = affordable(deadline - clock(), clock() - began)
+    now = clock()
+    steps = affordable(deadline - now, now - began)
     if steps < LEAST_STEPS:
         return None
     taken = 0
