@@ -46,7 +46,7 @@ class CheckCommand:
     """A name out of `scratchdet recipes`, or a TOML file; auto: by data size and device."""
     fit_priors: str = ""
     """Write a recipe with sizes and aspect ratios of priors that suit your boxes to this TOML file,
-    if they match clearly more of them than the network's own (docs/check.md)."""
+    if they match clearly more of them than the network's own (docs/priors.md)."""
     preflight: bool = False
     """Train for a few minutes: are 16 images learned by heart, and which learning rates does the
     network survive, with its norms and without (docs/preflight.md)?"""

@@ -2,7 +2,7 @@
 
 A search, coordinate by coordinate, for the scales that match most of the training boxes: it knows
 the grids, and so that a fine map is needed for small objects. Sizes at quantiles of the boxes, the
-other simple way, do not, and match fewer than the network's own (docs/check.md).
+other simple way, do not, and match fewer than the network's own (docs/priors.md).
 """
 
 from __future__ import annotations
