@@ -16,12 +16,14 @@ from typing import Any
 
 from machine import as_measured
 
-from scratchdet.analysis.gradient_plots import read_gradients, write_gradients
+from scratchdet.analysis.gradient_plots import draw_gradients, read_gradients
+from scratchdet.files import replacing
 from scratchdet.recipe import Recipe
 from scratchdet.recipe_toml import from_toml
 
 HERE = Path(__file__).parent
 PICTURE = HERE.parent / "docs" / "gradients" / "all.png"
+DPI = 70  # a small file
 RESULTS = HERE / "results" / "smoothness.json"
 
 
@@ -66,7 +68,8 @@ def main() -> None:
             "analysed_until": runs[label][-1]["step"],
             **medians(here),
         }
-    write_gradients(runs, PICTURE)
+    with replacing(PICTURE) as temporary:
+        draw_gradients(runs).savefig(temporary, format="png", dpi=DPI)
     result: dict[str, object] = {"steps": sorted(both), "medians": rows}
     metrics = [run / "metrics.json" for run in given.runs]
     result["commit_of_runs"] = sorted(
