@@ -1,7 +1,7 @@
 """How long a training will take on this machine, from some seconds of it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median, quantiles
 from typing import Any
@@ -22,7 +22,8 @@ from scratchdet.train.step import train_step
 
 SECONDS = 10.0
 WARM_UP = 2  # steps that do not count: workers start, kernels are chosen, memory is got
-LEAST = 2  # steps that count, if the clock allows
+LEAST = 2  # steps that count; for so many, the second counts where there is no time for others
+MOST = 20  # steps that count: more of them would say the same
 EVALUATED = 8  # images, as many as are detected in at once to time an evaluation
 
 
@@ -90,9 +91,8 @@ def estimate_time(
 ) -> TimeEstimate:
     """How long the recipe, which is resolved, will take, by real steps on the training images.
 
-    Loading and augmentation are part of a step. It ends after so many seconds, or as soon as
-    `LEAST` steps count, if that takes no more than half as long again. device: as it is to be
-    called. Nothing is written.
+    Loading and augmentation are part of a step. No step is begun after so many seconds. device: as
+    it is to be called. Nothing is written.
     """
     training = build(
         differing(recipe, run={"compile": False}), prepared, torch.device(recipe.run.device)
@@ -101,11 +101,18 @@ def estimate_time(
     evaluated = prepared.test if prepared.val is None else prepared.val
     return TimeEstimate(
         device=device,
-        steps_timed=tuple(timed[WARM_UP:] or timed[-1:]),
+        steps_timed=tuple(counted(timed)),
         steps=recipe.schedule.steps,
         seconds_an_image=_seconds_an_image(training.detector, evaluated, clock=clock),
         images=images_evaluated(recipe, prepared),
     )
+
+
+def counted(timed: Sequence[float]) -> Sequence[float]:
+    """Those of the steps that count: none of the first two, if others are enough."""
+    if len(timed) >= WARM_UP + LEAST:
+        return timed[WARM_UP:]
+    return timed[1:] or timed
 
 
 def images_evaluated(recipe: Recipe, prepared: Prepared) -> int:
@@ -156,8 +163,7 @@ def _timed_steps(
         ended = clock()
         timed.append(ended - began)
         began = ended
-        enough = len(timed) >= WARM_UP + LEAST
-        if ended >= deadline + (0 if enough else seconds / 2):
+        if ended >= deadline or len(timed) == WARM_UP + MOST:
             break
     return timed
 

@@ -12,6 +12,7 @@ from scratchdet.train.prepare import prepare
 from scratchdet.train.resolve import resolve
 from scratchdet.train.time_estimate import (
     LEAST,
+    MOST,
     WARM_UP,
     TimeEstimate,
     estimate_time,
@@ -64,10 +65,15 @@ def test_steps_are_timed_until_the_time_is_over_and_the_first_do_not_count(recip
     assert found.seconds_an_image == pytest.approx(1 / 3)
 
 
-def test_slow_steps_are_timed_a_little_longer(recipe, prepared):
+def test_of_three_slow_steps_the_second_counts_as_well(recipe, prepared):
     found = estimate_time(recipe, prepared, device="cpu", seconds=10, clock=clock(3))
     assert found.steps_timed == (3,) * LEAST
     assert not found.is_coarse
+
+
+def test_fast_steps_are_not_timed_longer_than_it_takes(recipe, prepared):
+    found = estimate_time(recipe, prepared, device="cpu", seconds=10, clock=clock(0.001))
+    assert len(found.steps_timed) == MOST
 
 
 def test_a_single_very_slow_step_is_a_coarse_estimate(recipe, prepared):
