@@ -80,16 +80,13 @@ def check(arguments: Sequence[str]) -> int:
     recipe = differing(command.settings, data={"path": command.data})
 
     from scratchdet.data.check import check_hygiene, with_files
-    from scratchdet.train.gathered import gather
+    from scratchdet.train.gathered import as_trained_on, gather
     from scratchdet.train.hygiene import show_hygiene
 
     gathered = gather(recipe.data, threads=os.cpu_count() or 1, console=console)
-    hygiene = with_files(
-        check_hygiene(
-            gathered.parts, input_size=recipe.model.input_size, refusals=gathered.refusals
-        ),
-        gathered.parts,
-    )
+    parts = as_trained_on(gathered.parts, recipe.data)
+    hygiene = check_hygiene(parts, input_size=recipe.model.input_size, refusals=gathered.refusals)
+    hygiene = with_files(hygiene, parts)
     must_be_fixed = hygiene.must_be_fixed
     if not command.json:
         show_hygiene(console, hygiene, root=Path(command.data))

@@ -1,17 +1,22 @@
-"""What is wrong with a data set, from annotations and surveys: no file is opened here."""
+"""What is wrong with a data set, of annotations and surveys that are there already."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain, groupby, islice
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from scratchdet.data.check_alike import check_alike
+from scratchdet.data.check_files import check_files, check_names
+from scratchdet.data.check_objects import check_classes, check_objects
+from scratchdet.data.check_voc import check_voc
 from scratchdet.data.findings import KINDS, Finding
 from scratchdet.data.survey import Survey, usable_images
-from scratchdet.structures import DetectionData
+from scratchdet.structures import DetectionData, Problem
 
 
 class Part(NamedTuple):
@@ -23,6 +28,11 @@ class Part(NamedTuple):
     """As it was read; no image is dropped yet."""
     survey: Survey | None
     """Of the files; None where there can be none."""
+
+    def subset(self, rows: np.ndarray) -> Part:
+        """The images at these rows, as annotated, for another use."""
+        survey = None if self.survey is None else self.survey.subset(rows)
+        return self._replace(annotated=self.annotated.subset(rows), survey=survey)
 
     @property
     def usable(self) -> DetectionData:
@@ -41,10 +51,16 @@ class Counts:
     empty: int
     """Images without objects."""
     objects: int
+    ignored: int
+    """Of the objects: VOC `difficult`, COCO `crowd`."""
+    median: float
+    """Objects in an image."""
     most: int
-    """Objects in the image that has most."""
+    """Objects in an image."""
     per_class: dict[str, int]
-    """Objects that count, without those to be ignored."""
+    """Objects that are not ignored."""
+    pixels: dict[str, int]
+    """Images by type and number of channels of their files."""
 
 
 @dataclass(frozen=True)
@@ -60,45 +76,96 @@ class Hygiene:
     def must_be_fixed(self) -> bool:
         return any(finding.level == "error" for finding in self.findings)
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values: how much there is, the kinds that were found, and everything found."""
+    def to_json(self, *, most: int | None = None) -> dict[str, Any]:
+        """Plain values: how much there is, the kinds that were found, and what was found.
+
+        most: so many findings of each kind, and no more; all of them are counted.
+        """
         numbers = Counter(finding.kind for finding in self.findings)
+        kinds = groupby(self.findings, lambda finding: finding.kind)
+        listed = chain.from_iterable(islice(found, most) for _, found in kinds)
         return {
             "must_be_fixed": self.must_be_fixed,
             "parts": {use: vars(counts) for use, counts in self.counts.items()},
             "kinds": {kind: {"number": numbers[kind], **KINDS[kind]._asdict()} for kind in numbers},
-            "findings": [finding._asdict() for finding in self.findings],
+            "findings": [{"level": finding.level, **finding._asdict()} for finding in listed],
         }
 
 
-def check_hygiene(parts: Mapping[str, Part], *, refusals: Sequence[str] = ()) -> Hygiene:
-    """What is found in `parts`, by what they are used for. refusals: why no training can begin."""
+def check_hygiene(
+    parts: Mapping[str, Part],
+    *,
+    input_size: tuple[int, int] | None = None,
+    refusals: Sequence[str] = (),
+) -> Hygiene:
+    """What is found in `parts`, by what they are used for, without a look at any file.
+
+    input_size: (height, width) that images are resized to. refusals: why no training can begin.
+    """
     usable = {use: part.usable for use, part in parts.items()}
     found = [Finding("refused", "", "data", refusal) for refusal in refusals]
+    found += _told(usable)
     for use, data in usable.items():
-        found += _told(use, data)
-    order = {kind: place for place, kind in enumerate(KINDS)}
+        found += check_objects(use, data, input_size=input_size)
+        found += check_classes(use, parts[use].split, data)
+    surveyed = {
+        use: (part.annotated, part.survey) for use, part in parts.items() if part.survey is not None
+    }
+    for use, (data, survey) in surveyed.items():
+        found += check_files(use, data, survey)
+    found += check_alike(surveyed)
     return Hygiene(
-        counts={use: _counts(parts[use].split, data) for use, data in usable.items()},
-        findings=tuple(sorted(found, key=lambda finding: order[finding.kind])),
+        counts={use: _counts(parts[use], data) for use, data in usable.items()},
+        findings=_in_order(found),
     )
 
 
-def _told(use: str, data: DetectionData) -> Iterator[Finding]:
-    """What the readers and the survey have listed."""
-    for problem in data.problems:
-        if problem.kind in KINDS:
-            yield Finding(problem.kind, use, problem.where, problem.what)
+def with_files(hygiene: Hygiene, parts: Mapping[str, Part]) -> Hygiene:
+    """With what takes a second look at the files: their names, and what readers pass over."""
+    found = [*hygiene.findings]
+    for use, part in parts.items():
+        found += check_names(use, part.annotated)
+        found += check_voc(use, part.annotated)
+    return replace(hygiene, findings=_in_order(found))
 
 
-def _counts(split: str, data: DetectionData) -> Counts:
+def _in_order(found: Sequence[Finding]) -> tuple[Finding, ...]:
+    order = {kind: place for place, kind in enumerate(KINDS)}
+    return tuple(sorted(found, key=lambda finding: order[finding.kind]))
+
+
+def _told(usable: Mapping[str, DetectionData]) -> Iterator[Finding]:
+    """What the readers and the survey have listed, each once: parts may share their problems."""
+    told: set[Problem] = set()
+    for use, data in usable.items():
+        for problem in data.problems:
+            if problem.kind in KINDS and problem not in told:
+                told.add(problem)
+                yield Finding(problem.kind, use, problem.where, problem.what)
+
+
+def _counts(part: Part, data: DetectionData) -> Counts:
     per_image = np.diff(data.offsets)
     per_class = np.bincount(data.labels[~data.ignore], minlength=len(data.classes)).tolist()
     return Counts(
-        split=split,
+        split=part.split,
         images=len(data),
         empty=int((per_image == 0).sum()),
         objects=data.num_objects,
+        ignored=int(data.ignore.sum()),
+        median=float(np.median(per_image)) if len(data) else 0.0,
         most=int(per_image.max(initial=0)),
         per_class=dict(zip(data.classes, per_class, strict=True)),
+        pixels=_pixels(part.survey),
     )
+
+
+def _pixels(survey: Survey | None) -> dict[str, int]:
+    """The number of images of each kind, as their files have it: `uint8, 3 channels`."""
+    if survey is None:
+        return {}
+    kinds = Counter(survey.stored[survey.stored > 0].tolist())
+    return {
+        f"{survey.dtype}, {count} channel{'s' * (count > 1)}": number
+        for count, number in kinds.most_common()
+    }

@@ -78,12 +78,9 @@ def print_of(pixels: np.ndarray) -> np.ndarray:
 
     The idea is that of perceptual hashes (Zauner 2010), with more and finer waves.
     """
-    # By a whole number first, which OpenCV does several times as fast as the rest of the way.
-    factor = max(1, min(pixels.shape[:2]) // SIDE)
-    height, width = pixels.shape[0] // factor, pixels.shape[1] // factor
-    whole = pixels[: height * factor, : width * factor]
-    reduced = resize(whole, (height, width), cv2.INTER_AREA)
-    small = resize(reduced, (SIDE, SIDE), cv2.INTER_AREA).astype(np.float32).mean(axis=2)
+    if pixels.shape[2] == 3 and pixels.dtype != np.int16:  # a third of the work, as OpenCV does it
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)[:, :, None]
+    small = resize(pixels, (SIDE, SIDE), cv2.INTER_AREA).astype(np.float32).mean(axis=2)
     waves = cv2.dct(small)[WAVES, WAVES]
     if np.abs(waves).max() <= LEAST_CONTRAST * max(np.abs(small).max(), 1.0):
         return np.zeros(BITS // 8, np.uint8)

@@ -36,6 +36,8 @@ from scratchdet.train.setup import Training, build, restore
 from scratchdet.train.unreadable import BadImages
 from scratchdet.version import describe_code
 
+LISTED = 100  # findings of a kind in check.json; the others are counted
+
 
 class Run(NamedTuple):
     """What a training is of; it stays the same to the end."""
@@ -119,7 +121,8 @@ def _write_beginning(run: Run, *, begun_at: int | None) -> None:
     write_surveys(survey_of(folder), run.prepared.surveys)
     priors = fast_covered(run.recipe, run.prepared.train)
     say(run.console, summary(priors))
-    check = {"priors": priors.to_json()}
+    hygiene = run.prepared.hygiene.to_json(most=LISTED)
+    check = {"hygiene": hygiene, "priors": priors.to_json()}
     write_text(folder / "check.json", json.dumps(check, indent=2) + "\n")
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
+import numpy as np
 from rich.console import Console
 
 from scratchdet.data.check import Part
 from scratchdet.data.formats import list_splits
-from scratchdet.data.split import split_called
+from scratchdet.data.split import hold_out, split_called
 from scratchdet.data.survey import survey_images
 from scratchdet.recipe import DataRecipe
-from scratchdet.structures import DataError
+from scratchdet.structures import DataError, DetectionData
 from scratchdet.terminal import progress_bar
-from scratchdet.train.splits import choose_splits, read_split
+from scratchdet.train.splits import choose_splits, holds_out, read_split
 
 
 class Gathered(NamedTuple):
@@ -54,4 +56,28 @@ def gather(recipe: DataRecipe, *, threads: int, console: Console) -> Gathered:
             refusals.append(str(error))
             survey = None
         parts[use] = Part(str(name), annotated, survey)
+        shared = set(annotated.paths) & set(train.annotated.paths) if train else set()
+        if shared and (use == "validation" or recipe.test_split):
+            refusals.append(f"{len(shared)} images of {name} are also trained on ({min(shared)})")
+    if not parts["training"].usable.num_objects:
+        refusals.append(f"{parts['training'].split}: there is no object to train on")
     return Gathered(parts, tuple(refusals))
+
+
+def as_trained_on(parts: Mapping[str, Part], recipe: DataRecipe) -> dict[str, Part]:
+    """The parts, the images that are held out for validation apart from those trained on."""
+    training = parts["training"]
+    images = training.usable
+    val_split = parts["validation"].split if "validation" in parts else None
+    if not holds_out(recipe, val_split, images=len(images)):
+        return {**parts}
+    return {**parts, **held_out(training, hold_out(images, recipe.hold_out)[1])}
+
+
+def held_out(training: Part, val: DetectionData) -> dict[str, Part]:
+    """The images that are trained on, and those of `val`, which are among them until then."""
+    held = np.isin([*training.annotated.paths], [*val.paths])
+    return {
+        "training": training.subset(np.flatnonzero(~held)),
+        "validation": training.subset(np.flatnonzero(held))._replace(split="held out"),
+    }

@@ -11,15 +11,20 @@ from typing import NamedTuple
 import numpy as np
 from rich.console import Console
 
+from scratchdet.data.check import Hygiene, Part, check_hygiene
 from scratchdet.data.split import hold_out
 from scratchdet.data.survey import Survey, survey_images, usable_images
 from scratchdet.files import write_text
 from scratchdet.recipe import DataRecipe
 from scratchdet.structures import DataError, DetectionData, Problem
 from scratchdet.terminal import progress_bar, shortened
+from scratchdet.train.gathered import held_out
+from scratchdet.train.hygiene import notes_of
 from scratchdet.train.kept_survey import Surveyed
 from scratchdet.train.notes import describe_pixels, describe_size, warnings
 from scratchdet.train.splits import choose_splits, holds_out, read_split
+
+NOTHING_ODD = Hygiene({}, ())
 
 
 class Prepared(NamedTuple):
@@ -44,6 +49,8 @@ class Prepared(NamedTuple):
     """Three channels are red, green and blue, not any three bands."""
     surveys: Mapping[str, Surveyed] = MappingProxyType({})
     """Of each part that was read, by what it is used for: to go on with the same images."""
+    hygiene: Hygiene = NOTHING_ODD
+    """What is odd about the data."""
     train_split: str = "all images"
     """What `train` is called: the name of the split, or "all images"."""
 
@@ -65,6 +72,7 @@ def prepare(
     survey = partial(_survey, threads=threads, console=console)
     annotated = read_split(recipe, split)
     surveyed = survey(annotated, kept.get("training"), like=None)
+    looked_at = {"training": Part(split or "all images", annotated, surveyed.survey)}
     train = usable_images(annotated, surveyed.survey, on_bad_box=recipe.on_bad_box)
     if not train.num_objects:
         lacking = "no usable image" if not len(train) else f"no object in {len(train)} images"
@@ -76,6 +84,7 @@ def prepare(
         if name:
             annotated = read_split(recipe, name, classes=train.classes)
             surveys[use] = survey(annotated, kept.get(use), like=surveyed.survey)
+            looked_at[use] = Part(name, annotated, surveys[use].survey)
             part = usable_images(annotated, surveys[use].survey, on_bad_box=recipe.on_bad_box)
             if len(annotated) and not len(part):
                 reasons = shortened(part.problems)
@@ -86,6 +95,7 @@ def prepare(
     notes = [f"{use} on {names[use]}: {describe_size(part)}" for use, part in parts.items()]
     if holds_out(recipe, val_split, images=len(train)):
         train, parts["validation"] = hold_out(train, recipe.hold_out)
+        looked_at |= held_out(looked_at["training"], parts["validation"])
         notes.append(
             f"no split is for validation: {len(parts['validation'])} of the training images are "
             f"held out for it, always the same ones, and {len(train)} are left (--data.hold-out)"
@@ -93,6 +103,7 @@ def prepare(
     elif val_split is None:
         notes.append("no validation: the last model is the result")
     notes.append(describe_pixels(surveyed.survey))
+    hygiene = check_hygiene(looked_at)
     if recipe.ignored == "object":
         train = replace(train, ignore=np.zeros_like(train.ignore))
     if known := [use for use in surveys if surveys[use] is kept.get(use)]:
@@ -105,11 +116,17 @@ def prepare(
         channels=surveyed.survey.channels,
         mean=surveyed.survey.mean,
         std=surveyed.survey.std,
-        notes=(*notes, *train.notes, *warnings(parts | {"training": train})),
+        notes=(
+            *notes,
+            *train.notes,
+            *warnings(parts | {"training": train}),
+            *notes_of(hygiene),
+        ),
         problems=tuple(dict.fromkeys(problems)),
         dtype=surveyed.survey.dtype,
         is_rgb=surveyed.survey.is_rgb,
         surveys=surveys,
+        hygiene=hygiene,
         train_split=split or "all images",
     )
 
