@@ -23,6 +23,7 @@ from scratchdet.recipe_toml import from_toml
 
 HERE = Path(__file__).parent
 PICTURE = HERE.parent / "docs" / "gradients" / "all.png"
+WAYS = (0.04, 0.08)  # of both runs in docs/gradients.md: in L2 norm of the weights
 DPI = 70  # a small file
 RESULTS = HERE / "results" / "smoothness.json"
 
@@ -39,6 +40,21 @@ def ranges(record: Mapping[str, Any]) -> dict[str, float]:
         "largest_change_of_gradient_over_norm": max(changes) / record["gradient_norm"],
         "smoothness": float("inf") if smoothness is None else smoothness,
     }
+
+
+def same_way(records: Sequence[Mapping[str, Any]]) -> float:
+    """Median change of the gradient over the way, of all steps whose way is in WAYS.
+
+    Runs with other learning rates go other ways, and on longer ones a gradient that is already
+    another one cannot change much more: over the whole of them the shorter ones look rougher.
+    """
+    slopes = []
+    for record in records:
+        for size, distance in zip(record["step_sizes"], record["distances"], strict=True):
+            way = size * record["gradient_norm"]
+            if distance is not None and WAYS[0] <= way < WAYS[1]:
+                slopes.append(distance / way)
+    return float(f"{median(slopes):.4g}") if slopes else float("nan")
 
 
 def recipe_of(run: Path) -> Recipe:
@@ -67,11 +83,13 @@ def main() -> None:
             "lr": recipe.optim.lr,
             "analysed_until": runs[label][-1]["step"],
             **medians(here),
+            "change_over_way_same_ways": same_way(here),
         }
     with replacing(PICTURE) as temporary:
         draw_gradients(runs).savefig(temporary, format="png", dpi=DPI)
     result: dict[str, object] = {"steps": sorted(both), "medians": rows}
     metrics = [run / "metrics.json" for run in given.runs]
+    result["same_ways"] = WAYS
     result["commit_of_runs"] = sorted(
         {json.loads(file.read_text())["commit"] for file in metrics if file.exists()}
     )
