@@ -150,6 +150,13 @@ def test_evaluations_without_objects_have_no_figure(tmp_path):
     assert "Validation AP50" not in text
 
 
+def test_a_run_that_learned_nothing_is_not_praised(tmp_path):
+    log = [*LOG, *({"step": step, "evaluation": {"ap50": 0.0}} for step in (20, 40))]
+    text = Page(page(contents_of(tmp_path, log=log))).text
+    assert "Validation AP50 was 0 at every evaluation" in text
+    assert "was the best" not in text
+
+
 def test_what_the_log_tells_of_the_network_is_drawn_block_by_block(tmp_path):
     told = {"gradient/stem": 0.5, "gradient/head": 0.25, "update/stem": 1e-3, "dead_relus": 0.01}
     log = [record | told for record in LOG]

@@ -19,7 +19,7 @@ from scratchdet.structures import DataError, Record
 
 LONGEST = 640  # pixels of an image in the report
 CROP = 180  # pixels of a crop
-MOST_BOXES = 150  # of one kind on one image
+MOST_BOXES = {"hit": 150, "wrong": 40, "missed": 100}  # on one image; all are counted
 MOST_LABELS = 8  # of one kind: more hide the image
 
 Read = Callable[[Record], np.ndarray]
@@ -113,19 +113,18 @@ def _image(judged: Judged, seen: _Seen, index: int) -> Html:
         "wrong": here[found.kinds[here] != NO_ERROR],
     }
     for kind, rows in rows_of.items():
-        for place, row in enumerate(rows[:MOST_BOXES].tolist()):
+        for place, row in enumerate(rows[: MOST_BOXES[kind]].tolist()):
             label = _named(judged, row)
             title = label if kind == "hit" else f"{label}: {_error(found.kinds[row])}"
             written = label if kind == "wrong" and place < MOST_LABELS else ""
             marks.append(Marked(kind, found.detections.boxes[row], title, written))
     first = int(data.offsets[index])
     missed = np.flatnonzero(found.missed[first : first + len(record.boxes)])
-    for place, row in enumerate(missed[:MOST_BOXES].tolist()):
+    for place, row in enumerate(missed[: MOST_BOXES["missed"]].tolist()):
         name = data.classes[record.labels[row]]
         written = name if place < MOST_LABELS else ""
         marks.append(Marked("missed", record.boxes[row], f"{name}: missed", written))
-    right = sum(mark.kind == "hit" for mark in marks)
-    wrong = sum(mark.kind == "wrong" for mark in marks)
+    right, wrong = (len(rows_of[kind]) for kind in ("hit", "wrong"))
     told = f"{right} found, {wrong} wrong, {len(missed)} missed"
     return element(
         "figure",

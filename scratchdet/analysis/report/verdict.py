@@ -156,7 +156,7 @@ def _findings(contents: Contents) -> Iterator[str]:
 def _of_accuracy(judged: Judged) -> Iterator[str]:
     diagnosis = judged.diagnosis
     known = sorted((one for one in diagnosis.classes if one.num_objects), key=lambda one: one.ap)
-    if len(known) > 1:
+    if len(known) > 1 and known[-1].ap > 0:
         worst, best = known[0], known[-1]
         yield (
             f"Best class: {best.name}, AP {best.ap:.3f}; worst: {worst.name}, AP {worst.ap:.3f}, "
@@ -184,7 +184,9 @@ def _of_training(contents: Contents) -> Iterator[str]:
     if not known:
         return
     best, last = max(known, key=lambda pair: pair[1]["ap50"]), known[-1]
-    if best[0] != last[0]:
+    if not best[1]["ap50"]:
+        yield "Validation AP50 was 0 at every evaluation: nothing has been learned yet."
+    elif best[0] != last[0]:
         yield (
             f"The best validation AP50, {best[1]['ap50']:.3f}, was at step {best[0]:,}; at the "
             f"last evaluation, step {last[0]:,}, it was {last[1]['ap50']:.3f}."
