@@ -24,7 +24,7 @@ def following_pairs(names: Sequence[str], prints: np.ndarray) -> Pairs:
     """Rows that follow each other by name, up to its last number, and look alike."""
     order = np.array(sorted(range(len(names)), key=lambda row: _place(names[row])), np.int64)
     stems: np.ndarray = np.unique([_place(name)[0] for name in names], return_inverse=True)[1]
-    printed = prints.any(axis=1)
+    printed = np.asarray(prints.any(axis=1))
     found = [np.zeros(0, np.int64)]
     for step in range(1, FOLLOWING + 1):
         first, second = np.sort(np.stack([order[:-step], order[step:]]), axis=0)
