@@ -261,7 +261,7 @@ def test_the_line_of_the_network_leaves_out_what_is_the_default(quick):
     [
         (
             {"choices": {"variant": "caffe"}},
-            "variant: scratchdet_nano has no such choice; it has none",
+            "variant: scratchdet_nano has no such choice; it has stem",
         ),
         (
             {"name": "scratchdet300_r18", "choices": {"variant": "mmdet"}},
