@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import scratchdet.recipe
-from scratchdet.recipe import Recipe, RecipeError, ScalesRecipe, differing
+from scratchdet.recipe import Recipe, RecipeError, ScalesRecipe, ScheduleRecipe, differing
 from scratchdet.recipe_toml import from_toml, save_recipe, to_toml
 
 SHARES = {"ema", "momentum", "hold_out", "match_iou", "mosaic", "copy_paste", "bad_images"}
@@ -71,9 +71,20 @@ def scales(draw):
     )
 
 
+@st.composite
+def schedules(draw):
+    """Schedules, with the lengths that they had before they were extended."""
+    hints = typing.get_type_hints(ScheduleRecipe)
+    lengths = draw(st.sets(st.integers(1, 2**62), min_size=1).map(sorted))
+    values = {name: draw(values_for(hint, name)) for name, hint in hints.items()}
+    return ScheduleRecipe(**values | {"steps": lengths[-1], "extended_at": tuple(lengths[:-1])})
+
+
 def groups(kind):
     if kind is ScalesRecipe:
         return scales()
+    if kind is ScheduleRecipe:
+        return schedules()
     hints = typing.get_type_hints(kind)
     if not all(map(is_dataclass, hints.values())):
         return st.builds(kind, **{name: values_for(hint, name) for name, hint in hints.items()})
