@@ -1,8 +1,8 @@
 """How AP50 grows with the number of training images: what `scratchdet check` compares data with.
 
-    python benchmarks/learning_curve.py digits DIGITS --recipe digits --steps 700 \
-        --images 50 125 300 800 2000
-    python benchmarks/learning_curve.py bccd BCCD --recipe small_data --steps 400 \
+    python benchmarks/learning_curve.py digits DIGITS --recipe digits --steps 500 \
+        --images 50 200 800 2000
+    python benchmarks/learning_curve.py bccd BCCD --recipe small_data --steps 300 \
         --input-size 120 160 --augment mild_any_up --images 25 50 100 205
 
 DIGITS is the folder of `scratchdet demo --data-only`. Trains the recipe's network on growing random
