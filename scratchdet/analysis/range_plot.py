@@ -54,13 +54,17 @@ def draw_range_test(curves: Sequence[RateCurve], *, lr: float) -> Figure:
     axes.axvline(lr, color=_unit(DARK), lw=1, label=f"the recipe's {lr:.2g}")
     starts = [curve.start for curve in curves if np.isfinite(curve.start)]
     if starts:
-        axes.set_ylim(0, ABOVE * max(starts))
+        axes.set_ylim(top=ABOVE * max(starts))
     axes.set_xscale("log")
+    if np.isfinite(axes.dataLim.minposy):
+        axes.set_yscale("log")  # without norms it begins ten times as high
     axes.set_xlabel("learning rate, growing from step to step; dashed: the largest stable one")
     axes.set_title("loss after the step", loc="left", fontsize="medium")
     axes.grid(alpha=0.25, lw=0.6)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize="small", loc="lower left")
+    axes.legend(
+        frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(0, -0.15), ncols=3
+    )
     return figure
 
 
