@@ -13,6 +13,7 @@ import numpy as np
 from scratchdet.evaluation.metrics import Metrics
 from scratchdet.evaluation.verdicts import Verdicts
 from scratchdet.recipe import Recipe
+from scratchdet.recipes.lengths import has_ended
 from scratchdet.structures import DetectionData
 
 SEED = "run.seed"
@@ -52,7 +53,7 @@ class Entry(NamedTuple):
 
     @property
     def finished(self) -> bool:
-        return self.figures.get("steps") == self.recipe.schedule.steps
+        return has_ended(self.figures, steps=self.recipe.schedule.steps)
 
     @property
     def ap(self) -> float:
@@ -142,12 +143,15 @@ def settings_that_differ(groups: Sequence[Group]) -> list[Setting]:
 def different_tests(runs: Sequence[Entry]) -> list[str]:
     """A line for each way in which the runs are not judged by the same; none if they are.
 
-    By the images themselves where all are evaluated, else by what their figures say of them.
+    By the images themselves where all are evaluated, else by what their figures say of them, as far
+    as it is known of all.
     """
     known = [run for run in runs if not math.isnan(run.ap)]
     tests = [_test_of(run) for run in known]
     lines = []
     for what in tests[0] if tests else ():
+        if not all(what in test for test in tests):
+            continue
         values = [test[what] for test in tests]
         if any(value != values[0] for value in values):
             told = (f"{run.name}: {value}" for run, value in zip(known, values, strict=True))
@@ -163,7 +167,7 @@ def different_tests(runs: Sequence[Entry]) -> list[str]:
 
 
 def _test_of(run: Entry) -> dict[str, object]:
-    """What the figure of the run is of."""
+    """What the figure of the run is of; where its data lie only if those were not looked at."""
     test: dict[str, object] = {"protocol": run.recipe.run.protocol}
     if run.evaluated is not None:
         data, metrics = run.evaluated.data, run.evaluated.metrics
@@ -206,6 +210,13 @@ def remarks(groups: Sequence[Group]) -> list[str]:
         for stated in [run.figures.get(figure_name(run.recipe.run.protocol))]
         if run.evaluated is not None and stated is not None and abs(run.ap - stated) > DRIFT
     ]
+    if any(run.evaluated is not None for run in runs):
+        lines += [
+            f"{run.name} was not evaluated here, its model or images are not there: its figure is "
+            "that of its metrics.json"
+            for run in runs
+            if run.evaluated is None and not math.isnan(run.ap)
+        ]
     for group in groups:
         seeds = [run.recipe.run.seed for run in group.runs]
         if again := sorted({seed for seed in seeds if seeds.count(seed) > 1}):

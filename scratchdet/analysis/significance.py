@@ -127,8 +127,11 @@ def _chance(
         if differences is None:
             return NO_INTERVAL, "there is one run of each, and they were not evaluated anew"
         return interval(differences), f"{images}; one seed each"
-    variance, uncertain = _over_seeds(sides)
     over = f"{counts[0]} and {counts[1]} seeds"
+    if differences is None and all(len({run.ap for run in side}) == 1 for side in sides):
+        # A few that agree do not show that others would.
+        return NO_INTERVAL, f"no spread is seen over {over}, and they were not evaluated anew"
+    variance, uncertain = _over_seeds(sides)
     if differences is not None:
         variance += float(np.nanvar(differences[1:]))
         over = f"{over}, {images}"

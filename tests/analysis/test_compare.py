@@ -32,6 +32,7 @@ from scratchdet.recipe import Recipe, differing
 from scratchdet.structures import Arrays, Record, from_records, nothing_found
 
 STEPS = 100
+LOG = [{"step": 100, "evaluation": {"ap50": 0.5}}]
 
 
 def run(name="one", ap50=0.5, *, log=(), figures=(), finished=True, **groups):
@@ -198,6 +199,32 @@ def test_evaluated_runs_are_judged_by_the_same_if_the_images_are():
     assert different_tests([one, renamed]) == ["classes: one: a, b; four: a, c"]
     assert not same_images(data, images(3))
     assert same_images(data, images())
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_run_that_could_not_be_evaluated_is_compared_by_its_figures_and_that_is_said(order):
+    data = images()
+    told_of = {"num_images": len(data), "num_objects": len(data.boxes)}
+    there = evaluated(run("there", log=LOG), data, {0})
+    gone = run("gone", 0.3, figures=told_of, data={"path": "/elsewhere"}, log=LOG)
+    runs = [(there, gone)[at] for at in order]
+    assert different_tests(runs) == []
+    assert remarks(grouped(runs))[-1] == (
+        "gone was not evaluated here, its model or images are not there: its figure is that of its "
+        "metrics.json"
+    )
+    (line,) = conclusions(grouped(runs), comparisons(grouped(runs)))
+    assert "whether that is chance cannot be told" in line
+    fewer = [there, gone._replace(figures={**gone.figures, "num_images": 3})]
+    (line,) = different_tests([fewer[at] for at in order])
+    assert line.startswith("images: ")
+    assert "gone: 3" in line
+
+
+def test_where_no_run_was_to_be_evaluated_nothing_is_said_of_it():
+    assert remarks(grouped([run("a", log=LOG), run("b", log=LOG)])) == [
+        "A has several runs of seed 0: the first one counts"
+    ]
 
 
 def test_a_model_that_does_otherwise_than_its_metrics_say_is_told():

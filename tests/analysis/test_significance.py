@@ -91,6 +91,20 @@ def test_a_single_run_is_taken_to_scatter_as_the_seeds_of_the_other_group():
     assert found.interval == pytest.approx((found.by - reach, found.by + reach), rel=1e-3)
 
 
+@pytest.mark.parametrize("seeds", [(2, 2), (1, 2), (3, 2)])
+def test_seeds_that_happen_to_agree_are_no_proof_that_seeds_do_not_matter(seeds):
+    runs = [
+        *(entry(f"a{at}", 0.60, seed=at) for at in range(seeds[0])),
+        *(entry(f"b{at}", 0.61, seed=at, lr=0.2) for at in range(seeds[1])),
+    ]
+    (found,) = comparisons(grouped(runs))
+    assert not found.told
+    assert str(found) == (
+        "B is 0.010 AP50 above A; whether that is chance cannot be told: no spread is seen over "
+        f"{seeds[1]} and {seeds[0]} seeds, and they were not evaluated anew"
+    )
+
+
 def test_equal_runs_are_not_told_apart():
     data = scenes(6)
     runs = [on(data, {0, 1}, entry("a", 0)), on(data, {0, 1}, entry("b", 0, lr=0.2))]
