@@ -88,6 +88,7 @@ def ablate(arguments: Sequence[str]) -> int:
 def _ablate(command: AblateCommand, console: Console) -> None:
     from scratchdet.recipes.ablations import stems, where_norms_are
     from scratchdet.train.ablate import run_grid, size_edges, size_names, write_results
+    from scratchdet.train.device import choose_device, describe_device
     from scratchdet.train.prepare import prepare
 
     recipe = differing(command.settings, data={"path": str(Path(command.data).resolve())})
@@ -109,14 +110,16 @@ def _ablate(command: AblateCommand, console: Console) -> None:
     _check_same(folder, recipe)
     say(console, f"{ablation.question} {total} trainings of {recipe.schedule.steps} steps")
     sizes = size_names(size_edges(evaluated))
+    device = describe_device(str(choose_device(recipe.run.device)))
+    lines: list[str] = []
     done: list[tuple[Path, Outcome]] = []
     for run_dir, outcome in run_grid(
         ablation.variants, recipe, folder=folder, seeds=range(command.seeds), evaluated=evaluated
     ):
         done.append((run_dir, outcome))
         say(console, f"{len(done)}/{total}  {run_dir.name}: {outcome}")
-        write_results(folder, done, question=ablation.question, sizes=sizes)
-    for line in (folder / "table.md").read_text(encoding="utf-8").splitlines():
+        lines = write_results(folder, done, question=ablation.question, sizes=sizes, device=device)
+    for line in lines:
         say(console, line)
     say(console, f"written: {folder}")
 
@@ -162,11 +165,10 @@ def _check_choices(recipe: Recipe, ablation: "Ablation") -> None:
 def _check_same(folder: Path, recipe: Recipe) -> None:
     """Notes what the trainings in `folder` share; raises RecipeError if that was something else."""
     from scratchdet.recipe_toml import save_recipe
+    from scratchdet.train.resuming import differences
 
     file = folder / "recipe.toml"
-    if file.exists() and load_recipe(file) != recipe:
-        raise RecipeError(
-            f"{folder} has trainings of another recipe ({file}): choose another --out, or give the "
-            "settings that it began with"
-        )
+    if file.exists() and (other := list(differences(load_recipe(file), recipe))):
+        told = "; ".join(f"{name} was {was!r}, now {now!r}" for name, was, now in other)
+        raise RecipeError(f"{folder} has other trainings ({told}): choose another --out")
     save_recipe(recipe, file)

@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DIVERGED = "diverged"
+LEARNED = 0.05  # AP50 below which a training has come to nothing; our choice
 SMOOTHED = 5  # records of the log, that a point of a loss curve is the mean of
 COLOURS = tuple(PALETTE[place] for place in (5, 4, 0, 2, 6, 1))  # rows, one after another
+DECADE = 10.0  # times the smallest loss: a wider range is drawn on a logarithmic axis
 WIDTH, HEIGHT = 3.6, 3.2  # inches of a panel
 
 
@@ -55,6 +57,11 @@ class Cell(NamedTuple):
     diverged: int
     """How many seeds did."""
 
+    @property
+    def name(self) -> str:
+        """`BN both, lr 0.05`."""
+        return ", ".join(part for part in (self.row, self.column) if part)
+
 
 def cells(outcomes: Iterable[Outcome]) -> list[Cell]:
     """The cells of the table, in the order they first occur in."""
@@ -85,6 +92,36 @@ def in_words(values: Sequence[float] | np.ndarray, *, diverged: int = 0) -> str:
     if diverged:
         parts.append(f"{DIVERGED} ({diverged})")
     return ", ".join(parts) or "no figure"
+
+
+def conclusion(table: Sequence[Cell]) -> list[str]:
+    """What the table says, and how much of it is chance, in a line each."""
+    lines = []
+    lost = [cell.name for cell in table if cell.diverged]
+    if lost:
+        lines.append(f"{DIVERGED}: {'; '.join(lost)}")
+    ranked = sorted((cell for cell in table if cell.ap50), key=lambda cell: -np.mean(cell.ap50))
+    if not ranked:
+        return [*lines, "no training came to a figure: nothing can be told"]
+    best = ranked[0]
+    lines.append(f"best: {best.name}, AP50 {in_words(best.ap50)}")
+    if np.mean(best.ap50) < LEARNED:
+        lines.append(f"nothing has been learned yet (AP50 under {LEARNED:g}): more steps")
+    elif len(ranked) > 1:
+        other = ranked[1]
+        lines.append(f"next: {other.name}, AP50 {in_words(other.ap50)}; {_apart(best, other)}")
+    return lines
+
+
+def _apart(one: Cell, other: Cell) -> str:
+    """Whether the means of two cells differ by more than their seeds scatter."""
+    if min(len(one.ap50), len(other.ap50)) < 2:
+        return "one seed of a cell: whether that is chance cannot be told"
+    error = np.sqrt(sum(np.var(cell.ap50, ddof=1) / len(cell.ap50) for cell in (one, other)))
+    difference = np.mean(one.ap50) - np.mean(other.ap50)
+    if difference > 2 * error:
+        return "apart by more than two standard errors of the seeds"
+    return "no further apart than their seeds are"
 
 
 def to_markdown(table: Sequence[Cell], *, sizes: Sequence[str]) -> str:
@@ -149,16 +186,18 @@ def _lines(
         values = [np.asarray(group, float) for group in groups]
         values = [group[np.isfinite(group)] for group in values]
         means = [group.mean() if len(group) else np.nan for group in values]
-        spreads = [group.std(ddof=1) if len(group) > 1 else 0.0 for group in values]
+        spreads = [group.std(ddof=1) if len(group) > 1 else np.nan for group in values]  # no bar
         axes.errorbar(places, means, spreads, fmt="o-", ms=5, capsize=4, color=colour, label=row)
         for place, group in zip(places, values, strict=True):
             axes.plot(np.full(len(group), place), group, ".", ms=3, color="black", alpha=0.6)
         lost = [place for place, count in zip(places, diverged.get(row, ()), strict=False) if count]
         axes.plot(lost, np.zeros(len(lost)), "x", ms=8, mew=2, color=colour)
     axes.set_xticks(range(len(ticks)), ticks)
-    axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+    # Up to 2 LEARNED at least: differences of next to nothing must look like it.
+    axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]), top=max(2 * LEARNED, axes.get_ylim()[1]))
     _dress(axes)
-    axes.legend(frameon=False, fontsize="small")
+    if rows:
+        axes.legend(frameon=False, fontsize="small")
 
 
 def draw_losses(runs: Sequence[tuple[Outcome, Sequence[Mapping[str, Any]]]]) -> "Figure":
@@ -176,7 +215,9 @@ def draw_losses(runs: Sequence[tuple[Outcome, Sequence[Mapping[str, Any]]]]) -> 
     panels = dict(zip(columns, drawn, strict=True))
     for outcome, log in runs:
         records = [record for record in log if record.get("loss") is not None]
-        losses = running_mean(np.array([record["loss"] for record in records], float), SMOOTHED)
+        losses = np.array([record["loss"] for record in records], float)
+        if len(losses) > 4 * SMOOTHED:
+            losses = running_mean(losses, SMOOTHED)
         panels[outcome.column].plot(
             [record["step"] for record in records],
             losses,
@@ -193,7 +234,7 @@ def draw_losses(runs: Sequence[tuple[Outcome, Sequence[Mapping[str, Any]]]]) -> 
         axes.set_title(column, loc="left", fontsize="medium")
         axes.set_xlabel("step")
         _dress(axes)
-        if np.isfinite(axes.dataLim.minposy):
+        if axes.dataLim.y1 > DECADE * axes.dataLim.minposy:
             axes.set_yscale("log")
         once = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
         axes.legend(once.values(), once.keys(), frameon=False, fontsize="small")

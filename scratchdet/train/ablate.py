@@ -8,7 +8,14 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from scratchdet.analysis.ablation import Outcome, cells, draw_losses, draw_table, to_markdown
+from scratchdet.analysis.ablation import (
+    Outcome,
+    cells,
+    conclusion,
+    draw_losses,
+    draw_table,
+    to_markdown,
+)
 from scratchdet.evaluation.columns import Columns, from_detections
 from scratchdet.evaluation.curve import every_hit
 from scratchdet.evaluation.metrics import mean_of_defined, none_if_nan, precisions
@@ -20,7 +27,6 @@ from scratchdet.models.saved import load_model
 from scratchdet.recipe import Recipe, RecipeError, differing
 from scratchdet.recipes.ablations import Variant
 from scratchdet.structures import DetectionData
-from scratchdet.train.device import describe_device
 from scratchdet.train.finite import NonFiniteLoss
 from scratchdet.train.log import read_log
 from scratchdet.train.loop import train
@@ -51,13 +57,15 @@ def fitted(
             settled, _ = resolve(variant.of(recipe, seed=0))
             times[variant.row] = estimate_time(settled, prepared, device="", seconds=MEASURED)
     each = [times[variant.row] for variant in trainings]
-    for_steps = seconds - sum(one.images * one.seconds_an_image for one in each)
-    steps = int(for_steps / sum(one.seconds_a_step for one in each))
+    for_evaluations = sum(one.images * one.seconds_an_image for one in each)
+    a_step_each = sum(one.seconds_a_step for one in each)
+    steps = int((seconds - for_evaluations) / a_step_each)
     if steps < FEWEST_STEPS:
+        least = (for_evaluations + FEWEST_STEPS * a_step_each) / 60
         raise RecipeError(
             f"{len(each)} trainings would have {max(steps, 0)} steps each in {seconds:.0f} s, and "
-            f"nothing is learned in fewer than {FEWEST_STEPS}: a larger --budget, fewer --seeds, a "
-            "smaller --model.input-size"
+            f"nothing is learned in fewer than {FEWEST_STEPS}: --budget {least + 1:.0f}m at least, "
+            "fewer --seeds, or a smaller --model.input-size"
         )
     return differing(recipe, schedule={"steps": steps})
 
@@ -88,16 +96,24 @@ def run_grid(
 
 
 def write_results(
-    folder: Path, done: Sequence[tuple[Path, Outcome]], *, question: str, sizes: Sequence[str]
-) -> None:
+    folder: Path,
+    done: Sequence[tuple[Path, Outcome]],
+    *,
+    question: str,
+    sizes: Sequence[str],
+    device: str,
+) -> list[str]:
     """Writes the table (`table.md`, `ablation.json`) and the figures (`ablation.png`,
-    `losses.png`) of the trainings so far. sizes: names of the groups of sizes."""
+    `losses.png`) of the trainings so far; the lines of the table, and of what it says.
+
+    sizes: names of the groups of sizes. device: that was trained on, as it is called.
+    """
     outcomes = [outcome for _, outcome in done]
     table = cells(outcomes)
     write_text(folder / "table.md", to_markdown(table, sizes=sizes))
     result = {
         "question": question,
-        "device": describe_device("cpu"),
+        "device": device,
         "sizes": list(sizes),
         "outcomes": [outcome._asdict() for outcome in outcomes],
     }
@@ -107,6 +123,7 @@ def write_results(
     for name, figure in figures.items():
         with replacing(folder / name) as temporary:
             figure.savefig(temporary, format="png")
+    return [*to_markdown(table, sizes=sizes).splitlines(), *conclusion(table)]
 
 
 def _run(

@@ -10,6 +10,7 @@ from typing import Any
 from scratchdet.files import DiskFull, check_writable, remove_left_over, write_text
 from scratchdet.recipe import Recipe, RecipeError, differing
 from scratchdet.recipe_toml import from_toml
+from scratchdet.recipes.lengths import has_ended
 from scratchdet.tensor_file import DamagedFile, read_tensors
 from scratchdet.train.checkpoint import checkpoint_of, previous_of
 from scratchdet.train.launch import note_begun
@@ -118,7 +119,7 @@ def changes(run_dir: Path, recipe: Recipe) -> list[str]:
 
     Raises RecipeError for those that a run cannot go on with.
     """
-    found = list(_differences(_recipe_of(run_dir), recipe))
+    found = list(differences(_recipe_of(run_dir), recipe))
     for name, was, now in found:
         if reason := FIXED.get(name) or FIXED.get(name.split(".")[0]):
             raise RecipeError(
@@ -136,7 +137,8 @@ def changes(run_dir: Path, recipe: Recipe) -> list[str]:
     return lines
 
 
-def _differences(before: Recipe, now: Recipe) -> Iterator[tuple[str, Any, Any]]:
+def differences(before: Recipe, now: Recipe) -> Iterator[tuple[str, Any, Any]]:
+    """Every setting that is another, as `group.name`, with what it was and what it is."""
     for group in fields(Recipe):
         was, becomes = getattr(before, group.name), getattr(now, group.name)
         for entry in fields(was):
@@ -157,4 +159,4 @@ def is_finished(run_dir: Path, steps: int) -> bool:
     file = run_dir / "metrics.json"
     if not (file.exists() and checkpoint_of(run_dir).exists()):
         return False
-    return bool(json.loads(file.read_text(encoding="utf-8")).get("steps") == steps)
+    return has_ended(json.loads(file.read_text(encoding="utf-8")), steps=steps)

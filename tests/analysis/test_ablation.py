@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from scratchdet.analysis.ablation import Outcome, cells, draw_losses, draw_table, in_words
+from scratchdet.analysis.ablation import (
+    LEARNED,
+    Outcome,
+    cells,
+    conclusion,
+    draw_losses,
+    draw_table,
+    in_words,
+)
 from scratchdet.analysis.ablation import to_markdown as markdown
 
 SIZES = ("up to 9 px", "from 9 px")
@@ -65,6 +73,35 @@ def test_one_column_is_told_by_size():
     ]
 
 
+def seeds(row, *values):
+    return [outcome(row, "", seed=seed, ap50=value) for seed, value in enumerate(values)]
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "said"),
+    [
+        ([], "nothing can be told"),
+        ([diverged("a", "x")], "diverged: a, x"),
+        ([*seeds("a", 0.5), *seeds("b", 0.4)], "whether that is chance cannot be told"),
+        ([*seeds("a", 0.5, 0.52), *seeds("b", 0.4, 0.41)], "more than two standard errors"),
+        ([*seeds("a", 0.5, 0.3), *seeds("b", 0.4, 0.35)], "no further apart than their seeds"),
+        (seeds("a", LEARNED / 2), "nothing has been learned yet"),
+    ],
+)
+def test_the_table_is_put_into_words(outcomes, said):
+    assert said in "; ".join(conclusion(cells(outcomes)))
+
+
+def test_one_seed_has_no_error_bar():
+    (container,) = draw_table(cells([outcome()]), sizes=SIZES).axes[0].containers
+    assert not any(np.isfinite(bar).all() and len(bar) for bar in container[2][0].get_segments())
+
+
+def test_next_to_nothing_looks_like_it():
+    axes = draw_table(cells([outcome(ap50=0.001)]), sizes=SIZES).axes[0]
+    assert axes.get_ylim()[1] >= 2 * LEARNED
+
+
 @pytest.mark.parametrize(
     "outcomes",
     [
@@ -78,9 +115,9 @@ def test_one_column_is_told_by_size():
 def test_every_table_can_be_drawn(outcomes, tmp_path):
     figure = draw_table(cells(outcomes), sizes=SIZES)
     figure.savefig(tmp_path / "table.png")
-    rows = {one.row for one in outcomes}
     legend = figure.axes[0].get_legend()
-    assert {text.get_text() for text in legend.get_texts()} == rows
+    told = legend.get_texts() if legend else []
+    assert {text.get_text() for text in told} == {one.row for one in outcomes}
 
 
 def test_error_bars_are_a_standard_deviation_to_either_side():
