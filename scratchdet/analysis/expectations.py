@@ -111,7 +111,7 @@ def expect(
     labels, count = train.labels[real], len(train.classes)
     image = np.repeat(np.arange(len(train)), np.diff(train.offsets))[real]
     boxes = boxes_at(train, input_size)[real]
-    small = np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(axis=1)) < SMALL
+    small = is_small(boxes)
     objects = np.bincount(labels, minlength=count)
     pairs = np.unique(np.stack([image, labels]), axis=1)
     images = np.bincount(pairs[1], minlength=count)
@@ -130,6 +130,11 @@ def expect(
             place_on(curve, images=len(train), objects=int(objects.sum())) for curve in curves
         ),
     )
+
+
+def is_small(boxes: np.ndarray) -> np.ndarray:
+    """(M,) which boxes, in pixels of the input, are under `SMALL`."""
+    return np.asarray(np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(axis=1)) < SMALL)
 
 
 def place_on(curve: LearningCurve, *, images: int, objects: int) -> Place:

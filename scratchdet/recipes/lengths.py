@@ -1,5 +1,8 @@
 """What follows from the length of a training: warm-up, averaged weights, augmentation, drops."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from scratchdet.recipe import Recipe, differing
 
 # The four numbers of warm-up and average are our own; the demo and docs/results.md were made with
@@ -51,6 +54,14 @@ def augment_of(augment: str, steps: int) -> str:
     if augment != AUTO and not augment.startswith(f"{AUTO}_"):
         return augment
     return ("ssd" if steps >= MANY_STEPS else "mild") + augment.removeprefix(AUTO)
+
+
+def has_ended(figures: Mapping[str, Any], *, steps: int) -> bool:
+    """Whether the figures, of a `metrics.json`, are of the end of a training of so many steps.
+
+    The folder of a run that is being extended holds those of its end before.
+    """
+    return bool(figures.get("steps") == steps)
 
 
 def lengthened(recipe: Recipe, steps: int) -> Recipe:

@@ -14,10 +14,10 @@ from scratchdet.data.loader import Batch
 from scratchdet.files import write_text, writing
 from scratchdet.models.blocks import blocks_of
 from scratchdet.ops.losses import MultiBoxLoss
+from scratchdet.recipes.rates import scaled_rate
 from scratchdet.train.begin import Run
 from scratchdet.train.distributed import averaged
 from scratchdet.train.log import read_log
-from scratchdet.train.resolve import scaled_rate
 from scratchdet.train.setup import Training
 from scratchdet.train.step import compute_gradient
 

@@ -11,6 +11,7 @@ import torch
 from rich.console import Console
 from torchvision.ops import box_convert, box_iou
 
+from scratchdet.analysis.expectations import is_small
 from scratchdet.data.dataset import TrainingSamples, random_for
 from scratchdet.evaluation.columns import from_detections
 from scratchdet.evaluation.errors import break_down
@@ -19,12 +20,12 @@ from scratchdet.evaluation.run import detect_all, evaluate
 from scratchdet.models.detector import Detector
 from scratchdet.ops.boxes import normalise
 from scratchdet.recipe import Recipe, differing
+from scratchdet.recipes.rates import scaled_rate
 from scratchdet.structures import DetectionData, Sample
 from scratchdet.train.batches import batches_from, samples_from
 from scratchdet.train.distributed import Ranks
 from scratchdet.train.optim import set_learning_rate
 from scratchdet.train.prepare import Prepared
-from scratchdet.train.resolve import scaled_rate
 from scratchdet.train.setup import Training, build, make_loss, zero_of
 from scratchdet.train.step import train_step
 from scratchdet.train.unseen import Unseen, try_unseen
@@ -37,7 +38,6 @@ WARMUP = 20  # steps
 EVERY = 20  # steps from one evaluation to the next
 REACHED = 0.9  # AP50
 CHOICE = 0x16F1  # keeps the choice of images apart from what else is drawn by the seed
-SMALL = 8.0  # pixels of the input: the square root of the area
 
 Ended = Literal["reached", "steps", "time", "diverged"]
 
@@ -50,7 +50,7 @@ class Given(NamedTuple):
     covered: float
     """Share of the objects that some prior overlaps by the recipe's `match_iou`."""
     small: float
-    """Share of the objects under `SMALL` pixels."""
+    """Share of the objects that are small: under 8 pixels (`is_small`)."""
     flat: int
     """Images whose pixels are all alike."""
 
@@ -223,15 +223,15 @@ def _learn(
 
 def _given(samples: Sequence[Sample], detector: Detector, recipe: Recipe) -> Given:
     """What is known of the images before the first step, as the network is fed with them."""
-    boxes = torch.from_numpy(np.concatenate([one.boxes[~one.ignore] for one in samples]))
+    annotated = np.concatenate([one.boxes[~one.ignore] for one in samples])
+    boxes, small = torch.from_numpy(annotated), torch.from_numpy(is_small(annotated))
     priors = box_convert(detector.priors.cpu(), "cxcywh", "xyxy")
     best = box_iou(normalise(boxes, detector.input_size), priors).amax(1)
-    sides = (boxes[:, 2:] - boxes[:, :2]).prod(1).sqrt()
     return Given(
         images=len(samples),
         objects=len(boxes),
         covered=(best >= recipe.optim.match_iou).float().mean().item(),
-        small=(sides < SMALL).float().mean().item(),
+        small=small.float().mean().item(),
         flat=sum(bool((one.image == one.image[:1, :1]).all()) for one in samples),
     )
 

@@ -19,6 +19,7 @@ from rich.console import Console
 from scratchdet.models.layers import Norm
 from scratchdet.models.zoo import choices_of
 from scratchdet.recipe import Recipe, differing
+from scratchdet.recipes.rates import scaled_rate
 from scratchdet.terminal import progress_bar
 from scratchdet.train.batches import batches_from, samples_from
 from scratchdet.train.distributed import Ranks
@@ -27,7 +28,6 @@ from scratchdet.train.optim import set_learning_rate
 from scratchdet.train.overfit import Overfit, overfit
 from scratchdet.train.prepare import Prepared
 from scratchdet.train.range_test import LOWEST, STEPS, RangeTest, growing_rates, run_range_test
-from scratchdet.train.resolve import scaled_rate
 from scratchdet.train.setup import build, make_loss, zero_of
 from scratchdet.train.step import train_step
 

@@ -13,6 +13,7 @@ from scratchdet.models.detector import Detector
 from scratchdet.models.zoo import MODELS, choices_of, create_model, defaults_of
 from scratchdet.recipe import DataRecipe, ModelRecipe, Recipe, RecipeError, differing
 from scratchdet.recipes.lengths import settle
+from scratchdet.recipes.rates import scaled_rate
 from scratchdet.train.device import choose_device, choose_precision
 from scratchdet.train.distributed import Ranks
 from scratchdet.train.norms import plan_norms
@@ -190,9 +191,3 @@ def network_choices(recipe: ModelRecipe) -> dict[str, Any]:
         **norms,
         **recipe.choices,
     }
-
-
-def scaled_rate(recipe: Recipe) -> float:
-    """The highest learning rate, for the batch that the recipe has (Goyal et al. 2017)."""
-    scale = recipe.data.batch / recipe.optim.reference_batch if recipe.optim.reference_batch else 1
-    return recipe.optim.lr * scale

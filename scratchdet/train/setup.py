@@ -13,13 +13,14 @@ from scratchdet.models.detector import Detector
 from scratchdet.models.zoo import create_model
 from scratchdet.ops.losses import MultiBoxLoss
 from scratchdet.recipe import OptimRecipe, Recipe, RecipeError
+from scratchdet.recipes.rates import scaled_rate
 from scratchdet.train.checkpoint import Progress, load_checkpoint
 from scratchdet.train.distributed import Ranks, parallel
 from scratchdet.train.ema import AveragedWeights
 from scratchdet.train.norms import check_batch_norm
 from scratchdet.train.optim import learning_rate, make_sgd
 from scratchdet.train.prepare import Prepared
-from scratchdet.train.resolve import images_at_a_time, network_choices, scaled_rate
+from scratchdet.train.resolve import images_at_a_time, network_choices
 
 
 class Training(NamedTuple):

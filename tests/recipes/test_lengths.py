@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from scratchdet.data.augment import PRESETS
 from scratchdet.recipe import Recipe, RecipeError, differing
-from scratchdet.recipes.lengths import lengthened, settle
+from scratchdet.recipes.lengths import has_ended, lengthened, settle
 from scratchdet.train.optim import learning_rate
 
 LEFT_OPEN = differing(
@@ -131,3 +131,9 @@ def test_a_recipe_without_drops_only_gets_its_steps():
 def test_a_training_of_no_steps_is_refused(steps):
     with pytest.raises(RecipeError, match=r"schedule\.steps"):
         lengthened(PUBLISHED, steps)
+
+
+def test_only_figures_of_the_last_step_are_of_the_end():
+    assert has_ended({"steps": 6, "ap50": None}, steps=6)
+    assert not has_ended({"steps": 6, "ap50": 0.5}, steps=12), "of the end before it was extended"
+    assert not has_ended({}, steps=6)
