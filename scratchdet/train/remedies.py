@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
+from scratchdet.analysis.expectations import SMALL
 from scratchdet.evaluation.errors import KINDS
-from scratchdet.train.overfit import SMALL, Overfit
+from scratchdet.train.overfit import Overfit
 from scratchdet.train.preflight import Preflight
 
 ENOUGH_COVERED = 0.95  # of the objects; each that is not has one poor prior to learn by
