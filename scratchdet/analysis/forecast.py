@@ -93,9 +93,14 @@ def rounded(told: Forecast | Gain) -> dict[str, float | int]:
 
 
 def learning_done(rate_at: Callable[[int], float], steps: int) -> np.ndarray:
-    """(steps + 1,) share of the learning of all steps that is done after 0, 1, ... of them."""
+    """(steps + 1,) share of the learning of all steps that is done after 0, 1, ... of them.
+
+    Where nothing is learned at any step, all of them count alike.
+    """
     at = np.unique(np.linspace(0, steps - 1, min(steps, SAMPLES)).round().astype(int))
     rates = np.interp(np.arange(steps), at, [rate_at(int(step)) for step in at])
+    if not rates.any():
+        rates = np.ones(steps)
     done = np.concatenate([[0.0], np.cumsum(rates)])
     return np.asarray(done / done[-1])
 

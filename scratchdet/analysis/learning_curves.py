@@ -74,23 +74,35 @@ class LearningCurve(NamedTuple):
     def ap50_at(self, number: float, amount: Amount) -> float | None:
         """AP50 with so many images, or objects, between measured points; None outside of them.
 
-        On a straight line over the logarithm of the number.
+        On a straight line over the logarithm of the number; None too where that would fall: more
+        data do not harm, so it is by chance that the point with more of them is the worse one.
         """
-        numbers = [getattr(point, amount) for point in self.points]
-        if not numbers or not numbers[0] <= number <= numbers[-1]:
+        around = self._around(number, amount)
+        if around is None or around[1].ap50 < around[0].ap50:
             return None
-        values = [point.ap50 for point in self.points]
-        return float(np.interp(np.log(number), np.log(numbers), values))
+        numbers = np.log([getattr(point, amount) for point in around])
+        return float(np.interp(np.log(number), numbers, [point.ap50 for point in around]))
 
     def place(self, number: float, amount: Amount) -> str:
         """The AP50 there, in words, or on which side of all that was measured it is."""
         ap50 = self.ap50_at(number, amount)
         if ap50 is not None:
             return f"AP50 {ap50:.2f}"
+        if around := self._around(number, amount):
+            return f"AP50 {around[1].ap50:.2f} to {around[0].ap50:.2f}"
         least = getattr(self.points[0], amount)
         if number < least:
             return f"fewer than any we measured ({least})"
         return f"more than any we measured ({getattr(self.points[-1], amount)})"
+
+    def _around(self, number: float, amount: Amount) -> tuple[Point, Point] | None:
+        """The measured points on both sides of the number, one twice if it is there."""
+        below = [point for point in self.points if getattr(point, amount) <= number]
+        above = [point for point in self.points if getattr(point, amount) >= number]
+        if not below or not above:
+            return None
+        here = getattr(below[-1], amount) == number
+        return below[-1], below[-1] if here else above[0]
 
 
 def shipped_curves() -> tuple[LearningCurve, ...]:

@@ -104,6 +104,13 @@ def test_images_and_objects_have_their_own_place_on_a_curve():
     assert place.by_objects == "fewer than any we measured (4)"
 
 
+def test_where_a_curve_falls_the_range_is_in_words_only():
+    falling = CURVE._replace(points=tuple(p._replace(ap50=0.6 - p.ap50) for p in CURVE.points))
+    place = place_on(falling, images=4, objects=4)
+    assert (place.ap50_by_images, place.by_images) == (None, "AP50 0.20 to 0.40")
+    assert (place.ap50_by_objects, place.by_objects) == (pytest.approx(0.4), "AP50 0.40")
+
+
 def test_the_json_holds_no_nan():
     found = look([record("0", [LARGE], [0])], curves=[CURVE])
     assert json.loads(json.dumps(found.to_json(), allow_nan=False))["classes"]["b"]["small"] is None

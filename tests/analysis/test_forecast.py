@@ -108,6 +108,11 @@ def test_learning_done_is_the_share_of_the_rates_before():
     assert learning_done(lambda step: 1.0, 1) == pytest.approx([0, 1])
 
 
+@pytest.mark.filterwarnings("error")
+def test_where_nothing_is_learned_the_steps_count():
+    assert learning_done(lambda step: 0.0, 4) == pytest.approx([0, 0.25, 0.5, 0.75, 1])
+
+
 def test_of_a_long_training_not_every_step_is_looked_at():
     asked = []
     done = learning_done(lambda step: asked.append(step) or 1.0 + step, 100_000)

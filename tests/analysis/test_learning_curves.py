@@ -44,6 +44,31 @@ def test_between_points_ap_is_on_a_line_over_the_logarithm():
     assert CURVE.ap50_at(100, "images") == pytest.approx(0.4)  # half way from 10 to 1000
 
 
+FALLING = LearningCurve(  # as the digits' is: chance moves a point by that much
+    ABOUT_CELLS,
+    (
+        Point(50, 100, 0.62, 0.5, 0.7),
+        Point(200, 400, 0.81, 0.7, 0.9),
+        Point(800, 1600, 0.67, 0.6, 0.7),
+        Point(2000, 4000, 0.83, 0.8, 0.9),
+    ),
+)
+
+
+@pytest.mark.parametrize("images", [201, 500, 799])
+def test_between_points_of_which_the_one_with_more_images_is_worse_only_the_range_is_told(images):
+    assert FALLING.ap50_at(images, "images") is None
+    assert FALLING.ap50_at(2 * images, "objects") is None
+    assert FALLING.place(images, "images") == "AP50 0.67 to 0.81"
+
+
+def test_beside_points_that_fall_there_is_a_figure_as_elsewhere():
+    assert FALLING.place(200, "images") == "AP50 0.81"
+    assert FALLING.place(800, "images") == "AP50 0.67"
+    assert FALLING.ap50_at(100, "images") == pytest.approx(0.715)  # half way from 50 to 200
+    assert 0.67 < FALLING.ap50_at(1000, "images") < 0.83
+
+
 @pytest.mark.parametrize(
     ("images", "said"),
     [
