@@ -52,6 +52,11 @@ KINDS: dict[str, Kind] = {
         "images that seem to be of one video with one of another part",
         "learns what it is measured by, nearly",
     ),
+    "blank-across": Kind(
+        "warning",
+        "images without any structure that are in another part as well",
+        "takes them as they are",
+    ),
     "unsure-turn": Kind(
         "warning",
         "pictures turned or mirrored by EXIF, where no size tells what the boxes are drawn on",
@@ -86,6 +91,7 @@ KINDS: dict[str, Kind] = {
     "missing-labels": Kind(
         "warning", "images without a label file", "takes them as images without objects"
     ),
+    "label-without-image": Kind("warning", "label files without an image", "leaves them out"),
     "duplicate-image": Kind("warning", "images that are there twice", "sees them twice as often"),
     "wrong-extension": Kind(
         "warning", "files that are not what their names say", "goes by what they are"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +16,13 @@ from scratchdet.data.images import EXTENSIONS, image_size
 from scratchdet.data.references import files_of, single
 from scratchdet.data.split import chosen_splits
 from scratchdet.data.stacks import find_stack
+from scratchdet.data.yolo_files import (
+    image_files,
+    label_file,
+    labels_without_image,
+    missing_labels,
+    missing_note,
+)
 from scratchdet.data.yolo_labels import read_labels
 from scratchdet.structures import DataError, DetectionData, Problem
 
@@ -70,8 +78,8 @@ def read(
     """A YOLO folder or its data.yaml; labels in order of the class numbers.
 
     Polygons (segmentation labels) become their bounding boxes. An image with an empty label file,
-    or none, has no objects; where most have none, a remark says where they were looked for. The
-    YAML file and the lists it names may hold absolute paths, as those of training tools do: only
+    or none, has no objects; those with none are listed, as are labels without an image. The YAML
+    file and the lists it names may hold absolute paths, as those of training tools do: only
     read data that you trust to name its own files. files: the pattern of the names of images of
     several files, see `stacks`; labels are called by the stem, or like one of the files.
     """
@@ -187,10 +195,10 @@ def _resolve(entry: str, content: dict[str, Any], file: Path) -> Path:
     return next((path for path in tried if path.exists()), tried[0])
 
 
-def _part(sources: Iterable[Path], names: dict[int, str], pattern: str) -> Found:
+def _part(sources: Sequence[Path], names: dict[int, str], pattern: str) -> Found:
     problems: list[Problem] = []
     images, sizes, labels = [], [], []
-    named = (path for source in sources for path in _files(source))
+    named = (path for source in sources for path in image_files(source))
     for image in dict.fromkeys(_image(path, pattern) for path in named):
         if isinstance(image, Problem):
             problems.append(image)
@@ -209,6 +217,9 @@ def _part(sources: Iterable[Path], names: dict[int, str], pattern: str) -> Found
         labels.append(found)
         problems.extend(faults)
     files = [image.labels for image in images]
+    missing = missing_labels(files)
+    folders = (source for source in sources if not pattern and source.is_dir())
+    unseen = dict.fromkeys(chain.from_iterable(map(labels_without_image, folders)))
     rows = [(file, label) for file, group in zip(files, labels, strict=True) for label in group]
     in_image = np.repeat(np.arange(len(images)), [len(group) for group in labels])
     written = np.array([label.box for _, label in rows], np.float64).reshape(-1, 4)
@@ -229,8 +240,11 @@ def _part(sources: Iterable[Path], names: dict[int, str], pattern: str) -> Found
         ignore=np.zeros(len(rows), bool),
         classes=list(names.values()),
         where=lambda row: f"{rows[row][0]}:{rows[row][1].line}",
-        problems=tuple(problems) + _missing_labels(files),
-        notes=_score_note([f"{file}:{label.line}" for file, label in rows if label.scored]),
+        problems=(*problems, *missing, *unseen),
+        notes=(
+            *_score_note([f"{file}:{label.line}" for file, label in rows if label.scored]),
+            *missing_note(missing, files),
+        ),
     )
 
 
@@ -242,50 +256,19 @@ def _score_note(places: Sequence[str]) -> tuple[str, ...]:
     return (f"{boxes} a sixth number, a score, which is passed over; the first is {places[0]}",)
 
 
-def _missing_labels(files: Sequence[Path]) -> tuple[Problem, ...]:
-    """A remark if most label files are missing: rather a wrong folder than so much background."""
-    missing = [file for file in files if not file.is_file()]
-    if 2 * len(missing) <= len(files):
-        return ()
-    what = (
-        f"there is no such label file, nor those of {len(missing) - 1} more of {len(files)} images"
-    )
-    what += ": taken as images without objects"
-    return (Problem(str(missing[0]), what, "kept", "missing-labels"),)
-
-
 def _image(path: Path, pattern: str) -> _Image | Problem:
     """The image that a file is, or is a part of."""
     if not pattern:
-        return _Image(path, str(path), _label_file(path))
+        return _Image(path, str(path), label_file(path))
     stack = find_stack("", str(path), pattern)
     if stack.missing:
         missing = ", ".join(stack.missing)
         what = f"there is no {missing} to go with it"
         return Problem(str(path), what, "image dropped", "missing-image")
     members = map(Path, files_of(stack.reference))
-    labels = [_label_file(place) for place in (stack.place, *members)]
+    labels = [label_file(place) for place in (stack.place, *members)]
     existing = next((file for file in labels if file.is_file()), labels[0])
     return _Image(stack.place, stack.reference, existing)
-
-
-def _files(source: Path) -> list[Path]:
-    """The images in a folder, with those in folders below it, or in a text file that lists them."""
-    if source.is_dir():
-        return [path for path in sorted(source.rglob("*")) if path.suffix.lower() in EXTENSIONS]
-    if source.suffix == ".txt" and source.is_file():
-        lines = source.read_text("utf-8-sig", "surrogateescape").splitlines()
-        return [source.parent / line.strip() for line in lines if line.strip()]
-    raise DataError(f"{source}: no such folder of images, nor a .txt file that lists them")
-
-
-def _label_file(image: Path) -> Path:
-    """`images` becomes `labels` in the path, the last time it occurs; or beside the image."""
-    parts = list(image.parts)
-    if "images" in parts[:-1]:
-        parts[len(parts) - 1 - parts[::-1].index("images")] = "labels"
-    apart, beside = Path(*parts).with_suffix(".txt"), image.with_suffix(".txt")
-    return beside if beside.is_file() and not apart.is_file() else apart
 
 
 def _ids(images: Sequence[Path]) -> list[str]:

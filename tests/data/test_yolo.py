@@ -1,6 +1,7 @@
 """YOLO folders: the YAML file and its paths, label lines of every kind."""
 
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -62,25 +63,48 @@ def test_boxes_with_a_sixth_number_are_counted(folder):
     assert read(folder).notes[0].startswith("2 boxes have")
 
 
-def test_an_image_without_labels_has_no_objects(folder):
+def test_an_image_with_an_empty_label_file_has_no_objects(folder):
     write(folder, "a")
-    write(folder, "b", "0 0.5 0.5 0.1 0.1").unlink()
     data = read(folder)
-    assert (len(data), data.num_objects, data.problems) == (2, 0, ())
+    assert (len(data), data.num_objects, data.problems, data.notes) == (1, 0, (), ())
 
 
-def test_a_remark_says_where_labels_were_looked_for_if_most_images_have_none(folder):
-    label = write(folder, "a", "0 0.5 0.5 0.1 0.1")
-    label.unlink()
-    write(folder, "b").unlink()
-    write(folder, "c")
+def test_each_label_file_that_is_not_there_is_told_apart_from_an_empty_one(folder):
+    for name in "abc":
+        write(folder, name, "0 0.5 0.5 0.1 0.1")
+    write(folder, "d")
+    lost = write(folder, "e", "0 0.5 0.5 0.1 0.1")
+    lost.unlink()
     data = read(folder)
-    assert len(data) == 3
+    assert (len(data), data.num_objects) == (5, 3)
     (problem,) = data.problems
-    assert (problem.where, problem.action) == (str(label), "kept")
-    assert "1 more of 3 images" in problem.what
+    assert (problem.where, problem.action, problem.kind) == (str(lost), "kept", "missing-labels")
+    assert data.notes == (
+        "1 of 5 images without a label file, while others have an empty one, taken as images "
+        f"without objects; the first: {lost}",
+    )
     assert read(folder, on_bad_box="error").problems == data.problems
-    assert not label.exists()
+    assert not lost.exists()
+
+
+def test_labels_without_an_image_are_left_out_and_told(folder):
+    write(folder, "a", "0 0.5 0.5 0.1 0.1")
+    left = write(folder, "b", "0 0.5 0.5 0.1 0.1")
+    (folder / "images/train/b.png").unlink()
+    data = read(folder)
+    assert (len(data), data.num_objects) == (1, 1)
+    (problem,) = data.problems
+    assert (problem.where, problem.kind) == (str(left), "label-without-image")
+    with pytest.raises(DataError, match="has no image"):
+        read(folder, on_bad_box="error")
+
+
+def test_labels_of_images_in_folders_below_or_in_another_list_have_their_image(folder):
+    write(folder, "a", "0 0.5 0.5 0.1 0.1", folder="images/train/day")
+    write(folder, "b", "0 0.5 0.5 0.1 0.1")
+    assert read(folder).problems == ()
+    (folder / "list.txt").write_text("images/train/b.png")
+    assert read(write_yaml(folder, "train: list.txt\nnames: [cat]")).problems == ()
 
 
 def test_lists_may_name_images_anywhere(tmp_path):
@@ -207,7 +231,8 @@ def test_images_with_their_labels_beside_them_are_read_as_labelimg_writes_them(t
     assert list(data.ids) == ["a", "b", "not_annotated"]
     assert data.boxes.tolist() == [[40, 15, 60, 35]]
     assert data.classes[data.labels[0]] == "cat"
-    assert data.problems == ()
+    (missing,) = data.problems
+    assert Path(missing.where).stem == "not_annotated"
 
 
 def test_labels_in_their_folder_go_before_those_beside_the_images(folder):
