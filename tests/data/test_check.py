@@ -13,6 +13,7 @@ from rich.console import Console
 
 from scratchdet.data.check import Hygiene, check_hygiene, with_files
 from scratchdet.data.findings import KINDS
+from scratchdet.data.formats import detect_format
 from scratchdet.data.voc_write import write_voc
 from scratchdet.recipe import DataRecipe
 from scratchdet.train.gathered import as_trained_on, gather
@@ -34,7 +35,7 @@ def checked(root: Path, **settings) -> Hygiene:
     gathered = gather(recipe, threads=1, console=Console(quiet=True))
     parts = as_trained_on(gathered.parts, recipe)
     found = check_hygiene(parts, input_size=(64, 64), refusals=gathered.refusals)
-    return with_files(found, parts)
+    return with_files(found, parts, format=detect_format(root))
 
 
 def kinds(hygiene: Hygiene) -> list[str]:
@@ -178,6 +179,25 @@ def test_each_kind_of_fault_is_found_and_no_other(clean, kind):
     assert set(kinds(found)) == {kind} | BESIDES.get(kind, set())
     assert found.must_be_fixed == (KINDS[kind].level == "error")
     assert found.to_json()["kinds"][kind]["number"] == kinds(found).count(kind)
+
+
+@pytest.mark.parametrize(
+    ("kind", "lost"),
+    [("missing-labels", "labels/train/1.txt"), ("label-without-image", "images/train/1.png")],
+)
+def test_files_that_yolo_data_lack_are_found(tmp_path, scenes, kind, lost):
+    (tmp_path / "classes.txt").write_text("a\nb\n")
+    for number, (_, scene) in enumerate(scenes(6)):
+        for folder in ("images/train", "labels/train"):
+            (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        save(tmp_path / f"images/train/{number}.png", np.asarray(scene.image))
+        label = tmp_path / f"labels/train/{number}.txt"
+        label.write_text(f"{number % 2} 0.5 0.5 0.4 0.4\n")
+    assert kinds(checked(tmp_path, val_split="none")) == []
+    (tmp_path / lost).unlink()
+    found = checked(tmp_path, val_split="none")
+    assert set(kinds(found)) - {"empty-images"} == {kind}
+    assert not found.must_be_fixed
 
 
 def test_images_trained_on_that_are_validated_on_are_refused(clean):
