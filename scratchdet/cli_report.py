@@ -38,6 +38,8 @@ def report(
     contents, files = report_of_folder(run, data=data, device=device, console=console)
     if contents.not_judged:
         say(console, f"NOTE: without accuracy and pictures: {contents.not_judged}")
+    for what, why in contents.unread.items():
+        say(console, f"NOTE: left out: {what}: {why}")
     for file in files:
         say(console, f"written: {file}")
     return 0

@@ -7,17 +7,25 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
-
+from scratchdet.analysis.expectations import SMALL, is_small
+from scratchdet.analysis.prior_overlaps import boxes_at
 from scratchdet.analysis.report.contents import Contents, Judged, Network, Share
-from scratchdet.analysis.report.words import count, duration, figure, interval, listed, millions
+from scratchdet.analysis.report.words import (
+    count,
+    duration,
+    figure,
+    interval,
+    listed,
+    millions,
+    sureness,
+)
 from scratchdet.evaluation.metrics import PROTOCOLS
 from scratchdet.files import write_text
+from scratchdet.recipes.rates import scaled_rate
 
 FEW_IMAGES = 500  # of training; our choice
 FEW_OBJECTS = 50  # of a class
 SHOWN_CLASSES = 50
-SMALL = 8  # pixels of the network's input: smaller objects are a fraction of a cell of its maps
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&@]|(?<=www)\.|:(?=//))")  # addresses are no links either
 
 
@@ -66,9 +74,9 @@ def _what(contents: Contents, step: int) -> Iterator[str]:
     norms = contents.norms.partition(". NOTE")[0].removeprefix("norm: ")
     yield (
         f"{_text(recipe.model.name)}{size}: {count(step, 'step')} of {batch}{average}{time}. "
-        f"{_text(norms or 'Norms as in the recipe')}. SGD, lr {recipe.optim.lr:g}, momentum "
-        f"{recipe.optim.momentum:g}, {precision}, augmentation {_text(recipe.data.augment)}. "
-        "Every value is in the file's metadata, as TOML."
+        f"{_text(norms or 'Norms as in the recipe')}. SGD, lr {scaled_rate(recipe):.3g} at most, "
+        f"momentum {recipe.optim.momentum:g}, {precision}, augmentation "
+        f"{_text(recipe.data.augment)}. Every value is in the file's metadata, as TOML."
     )
 
 
@@ -95,8 +103,8 @@ def _judged(judged: Judged, *, chosen_by: bool) -> Iterator[str]:
     part = "also chose the model" if chosen_by else "had no part in training"
     yield (
         f"On {_text(judged.split)}, {count(metrics.num_images, 'image')} with "
-        f"{count(metrics.num_objects, 'object')}, which {part}: AP50 {figure(metrics.ap50)} (95 % "
-        f"interval {interval(diagnosis.intervals.ap50)}). AP of a class: "
+        f"{count(metrics.num_objects, 'object')}, which {part}: AP50 {figure(metrics.ap50)} "
+        f"({sureness(diagnosis.intervals.ap50, images=metrics.num_images)}). AP of a class: "
         f"{PROTOCOLS[metrics.protocol].average}."
     )
     rows = [
@@ -172,14 +180,12 @@ def _of_judged(judged: Judged, network: Network) -> Iterator[str]:
         yield f"AP below 0.5: {listed(weak, 10)}."
     if absent := [_text(one.name) for one in diagnosis.classes if not one.num_objects]:
         yield f"Not measured, as the images have none: {listed(absent, 10)}."
-    data = judged.data
-    factors = np.array(network.input_size[::-1]) / np.maximum(data.sizes, 1)
-    sides = data.boxes[:, 2:] - data.boxes[:, :2]
-    fed = sides * np.repeat(factors, np.diff(data.offsets), axis=0)
-    if small := int((fed < SMALL).any(axis=1).sum()):
+    boxes = boxes_at(judged.data, network.input_size)[~judged.data.ignore]
+    if small := int(is_small(boxes).sum()):
         yield (
-            f"{count(small, 'object')} of {data.num_objects:,} that it was measured on are "
-            f"less than {SMALL} pixels wide or high at the network's input: such are seldom found."
+            f"{count(small, 'object')} of {len(boxes):,} that it was measured on "
+            f"{'is' if small == 1 else 'are'} under {SMALL:.0f} pixels at the network's input (the "
+            "square root of the area): such are seldom found."
         )
 
 

@@ -5,6 +5,8 @@ from typing import Literal
 
 import torch
 
+from scratchdet.analysis.report.words import count
+
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 AUTOCAST = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -45,9 +47,9 @@ def use_threads(threads: int, *, processes: int = 1) -> int:
 
     threads: 0 for one per core that it may use, shared with the other `processes` of the run.
     """
-    count = threads or max(1, len(os.sched_getaffinity(0)) // processes)
-    torch.set_num_threads(count)
-    return count
+    number = threads or max(1, len(os.sched_getaffinity(0)) // processes)
+    torch.set_num_threads(number)
+    return number
 
 
 def prefer_speed(device: torch.device) -> None:
@@ -66,4 +68,4 @@ def describe_device(name: str) -> str:
     if device.type == "cuda":
         return f"cuda ({torch.cuda.get_device_name(device)})"
     processor = torch.cpu.get_capabilities().get("cpu_name", "unknown processor")
-    return f"cpu ({processor}, {torch.get_num_threads()} threads)"
+    return f"cpu ({processor}, {count(torch.get_num_threads(), 'thread')})"

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from scratchdet.analysis.gradient_plots import read_gradients
 from scratchdet.analysis.model_card import write_card
 from scratchdet.analysis.report.contents import Contents, Judged, Network, Share, share_of
 from scratchdet.analysis.report.page import write_report
@@ -25,6 +26,7 @@ from scratchdet.models.detector import Detector
 from scratchdet.models.saved import find_model, load_model, read_metadata
 from scratchdet.recipe import Recipe, differing
 from scratchdet.recipe_toml import from_toml, to_toml
+from scratchdet.recipes.lengths import has_ended
 from scratchdet.structures import DataError, DetectionData
 from scratchdet.terminal import progress_bar
 from scratchdet.train.begin import Run
@@ -116,6 +118,8 @@ def read_folder(folder: Path, *, data: Path | None, device: str, console: Consol
     if data is not None:
         recipe = differing(recipe, data={"path": str(data.resolve())})
     figures = _read_json(folder / "metrics.json")
+    if not has_ended(figures, steps=recipe.schedule.steps):
+        figures = {}  # of the end that it had before it was extended
     progress = _progress(folder)
     contents = partial(
         _with_files,
@@ -210,15 +214,30 @@ def write_cards(contents: Contents, folder: Path) -> list[Path]:
 
 
 def _with_files(folder: Path, **known: Any) -> Contents:
-    """The contents, `known`, and what the folder says besides."""
+    """The contents, `known`, and what the folder says besides.
+
+    A damaged check or analysis is left out, and told: no training ends for what it merely shows.
+    """
     problems = folder / "data_problems.txt"
     lines = problems.read_text(encoding="utf-8").splitlines()[1:] if problems.exists() else []
+    check: dict[str, Any] = {}
+    gradients: list[dict[str, Any]] = []
+    unread = {}
+    try:
+        check = _read_json(folder / "check.json")
+    except DataError as error:
+        unread["What the check found"] = str(error)
+    try:
+        gradients = read_gradients(folder)
+    except ValueError as error:
+        unread["The analysis of the gradient"] = f"{folder / 'gradients.jsonl'}: {error}"
     return Contents(
         **known,
         log=read_log(folder / "log.jsonl"),
         problems=lines,
-        check=_read_json(folder / "check.json"),
-        gradients=read_log(folder / "gradients.jsonl"),
+        check=check,
+        gradients=gradients,
+        unread=unread,
         written=f"{describe_code()} on {date.today().isoformat()}",
     )
 

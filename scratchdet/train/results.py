@@ -180,9 +180,13 @@ def save(run: Run, training: Training, progress: Progress) -> None:
 
 
 def finish(run: Run, progress: Progress) -> None:
-    """Evaluates the result on the test split (else the validation split); writes `metrics.json`,
-    `report.html`, the cards of the models, `training.png`, `detections.png` and, of an analysed
-    run, `gradients.png`; shows the figures."""
+    """Evaluates the result on the test split (else the validation split); writes `training.png`,
+    `detections.png` and, of an analysed run, `gradients.png`, then `metrics.json`, which says that
+    the run is finished, then `report.html` and the cards of the models; shows the figures.
+
+    In this order: what fails before `metrics.json` is done again when the run is resumed, what
+    fails after it by `scratchdet report`.
+    """
     began = time.monotonic()
     folder, recipe, ranks = run.folder, run.recipe, run.ranks
     data, split = run.prepared.test, recipe.data.test_split
@@ -216,6 +220,7 @@ def finish(run: Run, progress: Progress) -> None:
     plot_training(read_log(folder / "log.jsonl"), folder / "training.png")
     if gradients := read_gradients(folder):
         write_gradients({folder.name: gradients}, folder / "gradients.png")
+    write_text(folder / "metrics.json", json.dumps(figures, indent=2) + "\n")
     judged = None
     if data is not None:
         model = describe_model(folder, find_model(folder))
@@ -228,8 +233,6 @@ def finish(run: Run, progress: Progress) -> None:
         not_judged="" if judged else "the run has neither test nor validation images",
         figures=figures,
     )
-    # Last: it says that the run is finished.
-    write_text(folder / "metrics.json", json.dumps(figures, indent=2) + "\n")
 
 
 def show_metrics(console: Console, metrics: Metrics, *, what: str) -> None:

@@ -4,10 +4,11 @@ import re
 
 import pytest
 from markdown_it import MarkdownIt
-from report_contents import HOSTILE, LOG, contents_of
+from report_contents import HOSTILE, LOG, Page, contents_of
 
 from scratchdet.analysis.model_card import model_card, write_card
 from scratchdet.analysis.report.contents import Contents
+from scratchdet.analysis.report.page import page
 from scratchdet.recipe import Recipe, differing
 
 MARKDOWN = MarkdownIt("commonmark").enable("table")
@@ -34,11 +35,11 @@ def test_a_run_of_which_nothing_is_known_has_a_card():
 
 
 def test_a_card_says_what_how_good_and_where_from(tmp_path):
-    contents = contents_of(tmp_path)
+    contents = contents_of(tmp_path, images=16)
     metrics = contents.judged.diagnosis.metrics
     text = text_of(model_card(contents, step=60, judged=True))
     assert "Finds 2 classes of objects in images, each as a box with a score: a and b." in text
-    assert "On 6 images (train) with 10 objects." in text
+    assert "On 16 images (train) with 30 objects." in text
     low, high = contents.judged.diagnosis.intervals.ap50
     assert f"AP50 {metrics.ap50:.3f} (95 % interval {low:.3f} – {high:.3f})" in text
     assert "which had no part in training" in text
@@ -47,6 +48,11 @@ def test_a_card_says_what_how_good_and_where_from(tmp_path):
     assert "trained from scratch: no external weights" in text
     assert "no external weights are in it" in text
     assert "--min-score 0.50" in text
+
+
+def test_a_card_tells_no_interval_from_one_image(tmp_path):
+    text = text_of(model_card(contents_of(tmp_path, images=1), step=60, judged=True))
+    assert "(no 95 % interval: it cannot be told from 1 image)" in text
 
 
 def test_another_model_of_the_run_has_the_figures_of_its_own_evaluation(tmp_path):
@@ -77,12 +83,23 @@ def test_limits_are_read_off_the_data(tmp_path):
 
 def test_small_objects_are_counted_at_the_input_size(tmp_path):
     contents = contents_of(tmp_path)
-    assert "pixels wide or high" not in model_card(contents, step=60, judged=True)
+    assert "pixels at the network's input" not in model_card(contents, step=60, judged=True)
     tiny = contents.network._replace(input_size=(24, 24))
     shrunk = contents_of(tmp_path, network=tiny)
     text = text_of(model_card(shrunk, step=60, judged=True))
-    # 12 x 16 and 20 x 24 pixels of 48, fed at half their size: the first is 6 pixels wide.
-    assert "5 objects of 10 that it was measured on are less than 8 pixels" in text
+    # 12 x 16 and 20 x 24 pixels of 48, fed at half their size: 6 x 8 is under 64 square pixels.
+    assert "5 objects of 10 that it was measured on are under 8 pixels" in text
+    # At twice the width and a quarter of the height the first is 4 pixels high, but 24 x 4.
+    flat = contents_of(tmp_path, network=contents.network._replace(input_size=(12, 96)))
+    assert "under 8 pixels" not in model_card(flat, step=60, judged=True)
+
+
+def test_the_learning_rate_is_that_of_the_batch_in_the_card_and_in_the_report(tmp_path):
+    contents = contents_of(tmp_path)
+    recipe = differing(contents.recipe, optim={"lr": 0.1, "reference_batch": 64})
+    scaled = contents_of(tmp_path, recipe=recipe)  # with 16 images a step
+    assert "SGD, lr 0.025 at most" in text_of(model_card(scaled, step=60, judged=True))
+    assert "SGD, lr 0.025 at most" in Page(page(scaled)).text
 
 
 def test_fine_tuned_weights_are_not_called_free_of_others(tmp_path):

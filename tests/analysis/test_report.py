@@ -29,6 +29,8 @@ KINDS = {
     "still going on": {"figures": {}},
 }
 
+INTERVAL_BAR = 'class="range" aria-hidden="true"><i'
+
 
 @pytest.fixture(params=KINDS, scope="module")
 def shown(request, tmp_path_factory) -> str:
@@ -88,20 +90,31 @@ def test_names_that_are_no_unicode_can_be_written(tmp_path):
 
 
 def test_the_verdict_comes_first_with_its_interval(tmp_path):
-    contents = contents_of(tmp_path)
+    contents = contents_of(tmp_path, images=16)
     diagnosis = contents.judged.diagnosis
-    text = Page(page(contents)).text
+    html = page(contents)
+    assert INTERVAL_BAR in html
+    text = Page(html).text
     low, high = diagnosis.intervals.ap50
     first = text.partition("What stands out")[0]
-    assert f"{diagnosis.metrics.ap50:.3f} AP50 on test: 6 images, 10 objects" in first
+    assert f"{diagnosis.metrics.ap50:.3f} AP50 on test: 16 images, 30 objects" in first
     assert f"95 % interval {low:.3f} – {high:.3f}" in first
-    assert "scratchdet_nano with 1.3 M parameters, trained from random weights on 6 images" in first
+    assert "scratchdet_nano with 1.3 M parameters, trained from random weights on 16" in first
     assert "BatchNorm over 16 images" in first
     assert "no external weights" in first
 
 
+@pytest.mark.parametrize(("images", "told"), [(1, "1 image"), (6, "6 images")])
+def test_from_few_images_no_interval_is_told_and_that_is_said(tmp_path, images, told):
+    html = page(contents_of(tmp_path, images=images))
+    text = Page(html).text
+    assert f"no 95 % interval: it cannot be told from {told}" in text
+    assert INTERVAL_BAR not in html
+    assert "nan –" not in text
+
+
 def test_images_that_chose_the_model_are_called_that(tmp_path):
-    recipe = differing(Recipe(), data={"test_split": ""})
+    recipe = differing(Recipe(), data={"test_split": ""}, schedule={"steps": 60})
     chosen = Page(page(contents_of(tmp_path, recipe=recipe))).text
     assert "which also chose the model" in chosen
     assert "which also chose the model" not in Page(page(contents_of(tmp_path))).text
@@ -123,6 +136,20 @@ def test_a_run_that_goes_on_says_how_far_it_is(tmp_path):
         "60 steps of 32 images so far, of 500"
         in Page(page(contents_of(tmp_path, figures={}, recipe=recipe))).text
     )
+
+
+def test_figures_of_an_end_before_the_extension_do_not_finish_a_run(tmp_path):
+    contents = contents_of(tmp_path)
+    longer = differing(contents.recipe, schedule={"steps": 90, "extended_at": (60,)})
+    text = Page(page(contents_of(tmp_path, recipe=longer))).text
+    assert "60 steps of 16 images so far, of 90" in text
+
+
+def test_one_of_anything_is_no_plural(tmp_path):
+    recipe = differing(Recipe(), data={"batch": 1}, schedule={"steps": 60})
+    text = Page(page(contents_of(tmp_path, recipe=recipe, images=1, step=1))).text
+    assert "1 step of 1 image" in text
+    assert not re.search(r"\b1 (images|steps|detections)\b", text)
 
 
 def test_averaged_and_raw_weights_are_compared(tmp_path):
@@ -208,7 +235,8 @@ def test_what_the_check_found_is_told(tmp_path):
     group = {"objects": 8, "matched": 6, "share": 0.75}
     priors = {"objects": 8, "matched": 6, "iou": 0.5, "per_class": {"a": group, "b": {}}}
     priors |= {"per_size": {"< 8": group}, "idle_levels": [5]}
-    check = {"hygiene": {"kinds": {"k": kind}}, "priors": priors, "later": [1]}
+    found = {"coverage": {"training": priors}, "fit": None}
+    check = {"hygiene": {"kinds": {"k": kind}}, "priors": found, "later": [1]}
     text = Page(page(contents_of(tmp_path, check=check))).text
     assert "boxes without area 3 warning drops them" in text
     assert "Of 8 training objects 6 (75.0 %) overlap some prior by IoU 0.5" in text
@@ -216,6 +244,9 @@ def test_what_the_check_found_is_told(tmp_path):
     assert "< 8 8 6 75.0 %" in text
     assert "Levels whose priors match no object: 5." in text
     assert "Priors" not in page(contents_of(tmp_path, check={"priors": {}, "hygiene": {}}))
+    priors |= {"objects": 30_000, "sampled": 8}
+    text = Page(page(contents_of(tmp_path, check=check))).text
+    assert "Of a sample of 8 of 30,000 training objects 6 (75.0 %) overlap" in text
 
 
 def test_a_share_counts_what_is_not_ignored():

@@ -63,6 +63,12 @@ def test_threads_are_as_asked_or_one_per_core_this_process_may_use(monkeypatch):
 
 
 def test_the_description_names_the_device_and_its_threads():
-    text = describe_device("cpu")
-    assert text.startswith("cpu (")
-    assert f"{torch.get_num_threads()} threads" in text
+    before = torch.get_num_threads()
+    try:
+        for threads, told in ((1, "1 thread)"), (3, "3 threads)")):
+            use_threads(threads)
+            text = describe_device("cpu")
+            assert text.startswith("cpu (")
+            assert text.endswith(f", {told}")
+    finally:
+        torch.set_num_threads(before)

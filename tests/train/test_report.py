@@ -204,6 +204,46 @@ def test_what_is_no_run_or_no_data_is_said_in_one_line(copied, tmp_path, capsys)
     (tmp_path / "nothing").mkdir()
     assert call(copied, tmp_path / "nothing") == 2
     assert "no known data format" in capsys.readouterr().err
-    (copied / "check.json").write_text("{")
-    assert call(copied) == 2
-    assert "check.json: malformed JSON" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "what", "why"),
+    [
+        ("check.json", "What the check found", "malformed JSON"),
+        ("gradients.jsonl", "The analysis of the gradient", "gradients.jsonl"),
+    ],
+)
+def test_a_damaged_file_is_left_out_of_the_report_with_its_reason(copied, capsys, name, what, why):
+    (copied / name).write_text("{\n")
+    assert call(copied, "--device", "cpu") == 0
+    said = capsys.readouterr().out.replace("\n", " ")
+    assert f"NOTE: left out: {what}: " in said
+    assert re.search(rf"Left out: .*{what}: .*{why}", text_of(copied))
+
+
+def test_a_run_in_extension_is_not_finished(copied):
+    """Its folder still has the metrics.json of its first end."""
+    recipe = copied / "recipe.toml"
+    short, long = "steps = 6\nextended_at = []", "steps = 12\nextended_at = [6]"
+    recipe.write_text(recipe.read_text().replace(short, long))
+    contents = read_folder(copied, data=None, device="cpu", console=SILENT)
+    assert not contents.finished
+    assert contents.step == 6
+    assert call(copied, "--device", "cpu") == 0
+    assert "6 steps of 4 images so far, of 12" in text_of(copied)
+
+
+def test_a_report_that_cannot_be_written_leaves_the_run_finished(recipe, tmp_path, capsys):
+    run = tmp_path / "run"
+    (run / REPORT).mkdir(parents=True)
+    short = differing(recipe, schedule={"steps": 1, "evaluate_every": 0})
+    with pytest.raises(OSError, match=REPORT):
+        train(short, run_dir=run, console=SILENT)
+    assert json.loads((run / "metrics.json").read_text())["steps"] == 1
+    said = io.StringIO()
+    train(short, run_dir=run, resume=True, console=Console(file=said, width=300))
+    assert "is finished: nothing is left to do" in said.getvalue()
+    (run / REPORT).rmdir()
+    assert call(run, "--device", "cpu") == 0
+    assert "1 step of 4 images" in text_of(run)
+    assert (run / "last" / CARD).is_file()

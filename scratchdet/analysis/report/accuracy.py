@@ -116,8 +116,10 @@ def over_the_score(diagnosis: Diagnosis) -> Html:
             title="F1 over the score from which detections count",
             x="score",
             y_range=(0, 1),
-            note=f"On average F1 is best from {threshold:.2f} on: scratchdet detect --min-score "
-            f"{threshold:.2f}",
+            note=joined(
+                f"On average F1 is best from {threshold:.2f} on: ",
+                element("code", f"scratchdet detect --min-score {threshold:.2f}"),
+            ),
         ),
         class_="charts",
     )

@@ -14,6 +14,7 @@ from scratchdet.evaluation.columns import Columns
 from scratchdet.evaluation.diagnosis import Diagnosis
 from scratchdet.evaluation.outcomes import Outcomes, outcomes
 from scratchdet.recipe import Recipe
+from scratchdet.recipes.lengths import has_ended
 from scratchdet.structures import DetectionData
 
 
@@ -77,7 +78,7 @@ class Contents:
     log: Sequence[Mapping[str, Any]] = ()
     """The records of log.jsonl."""
     figures: Mapping[str, Any] = field(default_factory=dict)
-    """Of metrics.json; nothing while the run goes on."""
+    """Of the metrics.json of this end; nothing while the run goes on, or is being extended."""
     shares: Sequence[Share] = ()
     network: Network | None = None
     judged: Judged | None = None
@@ -91,6 +92,8 @@ class Contents:
     """Of check.json."""
     gradients: Sequence[Mapping[str, Any]] = ()
     """The records of gradients.jsonl."""
+    unread: Mapping[str, str] = field(default_factory=dict)
+    """What else the folder has that could not be read, and why: it is left out."""
     provenance: str = ""
     """Where the weights come from."""
     fingerprint: str = ""
@@ -105,7 +108,7 @@ class Contents:
 
     @property
     def finished(self) -> bool:
-        return bool(self.figures)
+        return has_ended(self.figures, steps=self.recipe.schedule.steps)
 
     @property
     def chosen_by(self) -> bool:

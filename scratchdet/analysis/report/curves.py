@@ -1,4 +1,10 @@
-"""How the training went: losses, learning rate, AP, speed, and what the log says of the network."""
+"""How the training went: losses, learning rate, AP, speed, and what the log says of the network.
+
+All charts of the page are SVG of our own (`chart.py`), those of gradients.jsonl too, though
+`gradient_plots.py` draws the same with matplotlib: that is for papers and slides, overlays runs,
+and has the colours of paper. Here they follow the page into the dark and onto a phone, with text
+that can be read and selected, at a few kB each (matplotlib's SVG has its colours and size fixed).
+"""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def page(contents: Contents) -> str:
                 for one in there
             ),
         ),
-        _footer(contents, lacking),
+        _footer(contents, {**lacking, **contents.unread}),
     )
     head = element(
         "head",

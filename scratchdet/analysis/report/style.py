@@ -27,6 +27,7 @@ code,pre{font:.875em/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans
 pre{background:var(--tint);border-radius:8px;padding:.9rem 1rem;overflow-x:auto;margin:.75rem 0}
 .soft,.note{color:var(--soft)}
 .note{font-size:.875rem}
+.note code{white-space:nowrap}
 .verdict{display:flex;flex-wrap:wrap;align-items:baseline;gap:.25rem 1rem;margin:.75rem 0 0}
 .verdict strong{font-size:clamp(3rem,12vw,4.5rem);line-height:1.05;font-weight:650;
 letter-spacing:-.03em;font-variant-numeric:tabular-nums}
@@ -63,7 +64,7 @@ font-weight:400;vertical-align:middle;overflow-wrap:normal}
 td{white-space:nowrap}
 td:has(code){white-space:normal;min-width:12rem;overflow-wrap:anywhere}
 thead th{color:var(--soft);font-size:.8125rem;white-space:nowrap}
-tbody th{max-width:16rem;overflow-wrap:break-word}
+tbody th{min-width:7rem;max-width:16rem;overflow-wrap:break-word}
 .number{text-align:right;white-space:nowrap}
 .totals th,.totals td{font-weight:600}
 .bar{display:block;height:.7rem;border-radius:2px;background:var(--c0);min-width:1px}

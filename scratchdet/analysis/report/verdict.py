@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 from scratchdet.analysis.report.contents import Contents, Judged
 from scratchdet.analysis.report.markup import Html, element
-from scratchdet.analysis.report.words import count, duration, figure, interval, listed, millions
+from scratchdet.analysis.report.words import count, duration, figure, listed, millions, sureness
 from scratchdet.evaluation.intervals import Interval
+from scratchdet.recipes.rates import scaled_rate
 
 NEAR = 0.02  # AP50: errors of a kind, or a gap, that cost less are not worth a sentence
 WIDE = 0.1  # of an interval: more says little
@@ -23,7 +24,7 @@ def verdict(contents: Contents) -> Html:
     parts = [element("h1", f"scratchdet report · {contents.name}")]
     if defined:
         told = f"AP50 on {_split_of(contents)}"
-        known = "" if math.isnan(sure.low) else f"95 % interval {interval(sure)}"
+        known = sureness(sure, images=len(judged.data)) if judged else ""
         parts.append(
             element(
                 "p",
@@ -32,7 +33,7 @@ def verdict(contents: Contents) -> Html:
                 class_="verdict",
             )
         )
-        if known and ap50 is not None:
+        if not math.isnan(sure.low) and ap50 is not None:
             parts += [
                 range_bar(ap50, sure),
                 element("div", element("span", "0"), element("span", "1"), class_="scale"),
@@ -86,7 +87,7 @@ def _lead(contents: Contents) -> str:
         classes = [name for name, number in train.objects.items() if number]
         what = f"{count(sum(train.objects.values()), 'object')} of {_classes(classes)}"
         on = f" on {count(train.images, 'image')} with {what}"
-    length = f"{count(contents.step, 'step')} of {recipe.data.batch} images"
+    length = f"{count(contents.step, 'step')} of {count(recipe.data.batch, 'image')}"
     if not contents.finished:
         length += f" so far, of {recipe.schedule.steps:,}"
     time = "" if math.isnan(contents.seconds) else f", {duration(contents.seconds)}"
@@ -110,7 +111,7 @@ def _facts(contents: Contents) -> Html:
         "Network": ", ".join([recipe.model.name, *choices]),
         "Input": f"{width} × {height} pixels{_pixels(contents)}",
         "Normalisation": contents.norms.partition(". NOTE")[0].removeprefix("norm: "),
-        "Optimiser": f"SGD, lr {_lr(contents):.3g} at most, {_shape(contents)}",
+        "Optimiser": f"SGD, lr {scaled_rate(recipe):.3g} at most, {_shape(contents)}",
         "Averaged weights": decay,
         "Weights from": contents.provenance,
         "Evaluated": contents.judged.model if contents.judged else "",
@@ -131,11 +132,6 @@ def _pixels(contents: Contents) -> str:
     if network is None:
         return ""
     return f", {count(network.in_channels, 'channel')}, {network.image_dtype}"
-
-
-def _lr(contents: Contents) -> float:
-    optim, batch = contents.recipe.optim, contents.recipe.data.batch
-    return optim.lr * (batch / optim.reference_batch if optim.reference_batch else 1)
 
 
 def _shape(contents: Contents) -> str:
@@ -174,8 +170,8 @@ def _of_accuracy(judged: Judged) -> Iterator[str]:
     sure = diagnosis.intervals.ap50
     if sure.high - sure.low > WIDE:
         yield (
-            f"The interval is {sure.high - sure.low:.2f} wide: {len(judged.data)} images are too "
-            "few to tell good detectors from better ones."
+            f"The interval is {sure.high - sure.low:.2f} wide: {count(len(judged.data), 'image')} "
+            "will not tell good detectors from better ones."
         )
 
 

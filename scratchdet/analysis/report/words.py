@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from scratchdet.evaluation.intervals import Interval
+from scratchdet.evaluation.intervals import FEWEST_IMAGES, Interval
 
 
 def figure(value: float | None, digits: int = 3) -> str:
@@ -15,6 +15,15 @@ def figure(value: float | None, digits: int = 3) -> str:
 def interval(value: Interval) -> str:
     """0.880 – 0.935."""
     return "–" if math.isnan(value.low) else f"{value.low:.3f} – {value.high:.3f}"
+
+
+def sureness(value: Interval, *, images: int) -> str:
+    """95 % interval 0.880 – 0.935; or that there is none, and why."""
+    if not math.isnan(value.low):
+        return f"95 % interval {interval(value)}"
+    if images < FEWEST_IMAGES:
+        return f"no 95 % interval: it cannot be told from {count(images, 'image')}"
+    return "no 95 % interval: drawing the images anew changes nothing"
 
 
 def count(number: int, what: str, plural: str = "") -> str:
