@@ -11,7 +11,7 @@ from rich.table import Table
 
 from scratchdet.evaluation.diagnosis import Diagnosis
 from scratchdet.evaluation.errors import KINDS
-from scratchdet.evaluation.intervals import Interval
+from scratchdet.evaluation.intervals import FEWEST_IMAGES, Interval
 from scratchdet.evaluation.metrics import PROTOCOLS
 from scratchdet.evaluation.verdicts import SIZES
 
@@ -38,6 +38,10 @@ def class_table(diagnosis: Diagnosis) -> Table:
     metrics, intervals = diagnosis.metrics, diagnosis.intervals
     table = _table("class", "objects", "AP", "95 %", "score", "P", "R", "F1")
     table.caption = "score, P, R, F1: from where on F1 is best, precision and recall there"
+    if any(not math.isnan(one.ap) and math.isnan(one.interval.low) for one in diagnosis.classes):
+        table.caption += (
+            f"\n95 %: needs {FEWEST_IMAGES} images with the class, and AP that depends on which"
+        )
     for one in diagnosis.classes:
         best = one.best
         table.add_row(

@@ -7,13 +7,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hand_made import CAT, FAR, TEN, columns_of, data_of, scenes
+from hand_made import CAT, DOG, FAR, TEN, columns_of, data_of, scenes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scratchdet.evaluation import intervals
 from scratchdet.evaluation.columns import Columns
-from scratchdet.evaluation.intervals import NO_INTERVAL, bootstrap, draw, interval, resampled
+from scratchdet.evaluation.intervals import (
+    NO_INTERVAL,
+    as_json,
+    bootstrap,
+    draw,
+    interval,
+    resampled,
+)
 from scratchdet.evaluation.metrics import PROTOCOLS, measure, precisions
 from scratchdet.structures import DetectionData, Strings
 
@@ -96,14 +103,39 @@ def test_where_there_is_no_figure_there_is_no_interval(protocol):
         assert (found.ap is not None) == (protocol == "coco")
 
 
-def test_what_is_the_same_in_every_image_is_known_for_sure():
-    data = data_of([(TEN, CAT)], [(TEN, CAT)], [(TEN, CAT)])
-    found = intervals_of(data, columns_of(*((image, TEN, 0.9, CAT) for image in range(3))))
-    assert found.ap50 == (1, 1)
-    cat, dog = found.per_class
-    assert cat == (1, 1)
-    assert all(math.isnan(limit) for limit in dog)
-    assert intervals_of(data, columns_of()).ap50 == (0, 0)
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("hits", [0, 30])
+def test_what_is_the_same_in_every_image_says_nothing_of_other_images(protocol, hits):
+    data = data_of(*([[(TEN, CAT)]] * 30))
+    detections = columns_of(*((image, TEN, 0.9, CAT) for image in range(hits)))
+    found = intervals_of(data, detections, protocol=protocol)
+    for one in (found.ap50, found.ap or NO_INTERVAL, *found.per_class):
+        assert as_json(one) is None
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_of_few_images_there_is_no_interval(protocol):
+    """Half of the cats are found: drawn from one image alone, that would be 0.5 to 0.5."""
+    for images, told in ((1, False), (9, False), (10, True)):
+        data = data_of(*([[(TEN, CAT), (FAR, CAT)]] * images))
+        detections = columns_of(*((image, TEN, 0.9, CAT) for image in range(0, images, 2)))
+        found = intervals_of(data, detections, protocol=protocol)
+        assert (found.ap is not None) == (protocol == "coco")
+        for one in (found.ap50, found.ap or found.ap50, found.per_class[CAT]):
+            assert (as_json(one) is not None) == told
+
+
+def test_a_class_in_few_images_has_no_interval_and_the_others_have():
+    """However many of its objects are in each: they are not drawn apart."""
+    few = [[(TEN, CAT), (TEN, DOG), (FAR, DOG)]] * 9
+    ignored = [[(TEN, CAT), (TEN, DOG, True)]]
+    detections = columns_of(
+        *((image, TEN, 0.9, label) for image in range(0, 20, 2) for label in (CAT, DOG))
+    )
+    without = intervals_of(data_of(*few, *(ignored * 11)), detections).per_class
+    assert [as_json(one) is not None for one in without] == [True, False]
+    enough = data_of(*few, *([[(TEN, CAT), (TEN, DOG)]] * 11))
+    assert all(as_json(one) for one in intervals_of(enough, detections).per_class)
 
 
 def test_few_images_give_a_wide_interval_and_many_a_narrow_one():
@@ -143,7 +175,7 @@ def test_resamples_that_are_all_higher_move_the_limits_down():
 
 
 @settings(deadline=None, max_examples=30)
-@given(scene=scenes(images=st.integers(1, 4)))
+@given(scene=scenes(images=st.integers(10, 13)))
 def test_limits_are_in_order_and_within_zero_and_one(scene):
     found = intervals_of(*scene, protocol="voc07", resamples=50)
     for low, high in (found.ap50, *found.per_class):
