@@ -26,9 +26,9 @@ QUIET = Console(quiet=True)
 
 @pytest.fixture(scope="module")
 def voc(scenes, tmp_path_factory):
-    """40 images: 16 to learn, 24 others."""
+    """24 images: 16 to learn, 8 others."""
     folder = tmp_path_factory.mktemp("preflight") / "voc"
-    return write_voc(folder, {"train": scenes(40)}, classes=("a", "b"))
+    return write_voc(folder, {"train": scenes(24)}, classes=("a", "b"))
 
 
 @pytest.fixture(scope="module")
@@ -75,17 +75,19 @@ def test_sixteen_images_are_learned_and_the_others_show_that_boxes_are_theirs(le
     assert learned.ended == "reached"
     assert learned.ap50 >= REACHED
     assert learned.given.images == IMAGES
-    assert learned.unseen.images == 24
+    assert learned.unseen.images == 8
     assert learned.unseen.fit == "own"
     json.dumps(learned.to_json(), allow_nan=False)
 
 
+@pytest.mark.slow
 def test_boxes_shuffled_between_images_are_learned_too_but_fail(recipe, prepared):
     shuffled = prepared._replace(train=exchanged(prepared.train))
     found = overfit(recipe, shuffled)
     assert found.unseen.fit == "any"
 
 
+@pytest.mark.slow
 def test_the_same_seed_learns_the_same(recipe, prepared):
     first, second = (overfit(recipe, prepared, steps=2) for _ in range(2))
     assert first.curve == second.curve
@@ -149,6 +151,7 @@ def test_no_time_at_all_ends_unfinished(recipe, prepared):
 
 def test_the_range_test_takes_as_many_steps_as_there_is_time_for(recipe, prepared):
     # A second for each look at the clock, so one for a step.
+    recipe = differing(recipe, data={"batch": 2})
     ticks = iter(range(10_000))
     found = range_test(recipe, prepared, seconds=LEAST_STEPS + 5, clock=lambda: next(ticks))
     assert found.planned == LEAST_STEPS + 2
