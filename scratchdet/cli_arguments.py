@@ -1,7 +1,9 @@
 """What is typed after a command, and what it means: short flags, and choices of a network."""
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from shlex import quote
+from typing import Any
 
 from tyro.constructors import (
     ConstructorRegistry,
@@ -40,6 +42,28 @@ def in_full(arguments: Sequence[str]) -> list[str]:
     if full.count("--model.choices") > 1:
         raise ValueError("give --model.choices once, with all of them: --model.choices a=b c=d")
     return full
+
+
+def as_flags(values: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """What is typed for values of a recipe, by group and name: `{"--batch": "--batch 4"}`."""
+    short = {full: flag for flag, full in SHORT.items()}
+    flags = {}
+    for group, ours in values.items():
+        for name, value in ours.items():
+            full = f"--{group}.{name}".replace("_", "-")
+            flag = short.get(full, full)
+            flags[flag] = _typed(flag, value)
+    return flags
+
+
+def _typed(flag: str, value: Any) -> str:
+    if isinstance(value, bool):
+        group, _, name = flag.rpartition(".")
+        return flag if value else f"{group}.no-{name}"
+    if isinstance(value, dict):
+        value = [f"{one}={other}" for one, other in value.items()]
+    parts = value if isinstance(value, list | tuple) else [value]
+    return " ".join([flag, *(quote(str(part)) for part in parts)])
 
 
 def description(command: Callable[..., object]) -> str:

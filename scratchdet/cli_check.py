@@ -1,23 +1,26 @@
 """`scratchdet check`: what is wrong with a data set, and what a training on it would meet."""
 
 import os
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from json import dumps
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 from rich.console import Console
 
-from scratchdet.cli_arguments import choices_registry, description, in_full
+from scratchdet.cli_arguments import as_flags, choices_registry, description, in_full
 from scratchdet.cli_train import chosen_recipe
 from scratchdet.recipe import Recipe, differing
-from scratchdet.terminal import say
+from scratchdet.terminal import progress_bar, say
 
 if TYPE_CHECKING:
     from scratchdet.data.check import Part
+
+PRIORS = ("--model.prior-scales", "--model.prior-ratios")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,19 +83,33 @@ def check(arguments: Sequence[str]) -> int:
     recipe = differing(command.settings, data={"path": command.data})
 
     from scratchdet.data.check import check_hygiene, with_files
+    from scratchdet.data.formats import detect_format
+    from scratchdet.train.advice import leaks
     from scratchdet.train.gathered import as_trained_on, gather
     from scratchdet.train.hygiene import show_hygiene
 
     gathered = gather(recipe.data, threads=os.cpu_count() or 1, console=console)
     parts = as_trained_on(gathered.parts, recipe.data)
     hygiene = check_hygiene(parts, input_size=recipe.model.input_size, refusals=gathered.refusals)
-    hygiene = with_files(hygiene, parts)
+    with progress_bar(console, "second look at the files") as report:
+        format = detect_format(recipe.data.path)
+        hygiene = with_files(hygiene, parts, format=format, progress=report)
     must_be_fixed = hygiene.must_be_fixed
     if not command.json:
         show_hygiene(console, hygiene, root=Path(command.data))
     priors = _check_priors(command, recipe, gathered.parts, console)
-    kinds = {finding.kind for finding in hygiene.findings}
-    ahead = _look_ahead(command, recipe, gathered.parts, console, kinds=kinds)
+    ahead = {}
+    if gathered.refusals:
+        say(console, "\nno training would begin, so none is looked ahead to")
+    else:
+        ahead = _look_ahead(
+            command,
+            recipe,
+            gathered.parts,
+            console,
+            leaks=leaks(hygiene),
+            fit=priors["fit"] or {},
+        )
     if command.json:
         found = {"data": command.data, "hygiene": hygiene.to_json(), "priors": priors, **ahead}
         print(dumps(found, indent=2))
@@ -127,7 +144,8 @@ def _check_priors(
             say(console, line)
     if fit and proposal:
         write_fit(recipe, proposal, fit, Path(command.fit_priors))
-        say(console, f"written: {command.fit_priors} (scratchdet train DATA --recipe it)")
+        run = f"scratchdet train {quote(command.data)} --recipe {quote(command.fit_priors)}"
+        say(console, f"written: {command.fit_priors} ({run})")
     if command.out:
         picture = Path(command.out) / "priors.png"
         draw_priors(recipe, boxes["training"], proposal, picture)
@@ -144,15 +162,18 @@ def _look_ahead(
     parts: Mapping[str, "Part"],
     console: Console,
     *,
-    kinds: Set[str],
+    leaks: bool,
+    fit: Mapping[str, Any],
 ) -> dict[str, Any]:
     """What a training can be expected to give, shown, and as plain values; asked for, the preflight
-    as well. kinds: of what was found wrong with the data."""
-    from scratchdet.recipes import choose_recipe
+    as well. leaks: see `advise`. fit: of the priors, as plain values; empty if not asked for."""
+    from scratchdet.recipes import choose_recipe, load_recipe
+    from scratchdet.recipes.short import differences
     from scratchdet.structures import DataError
-    from scratchdet.train.advice import LEAKING
+    from scratchdet.train.time_estimate import SECONDS
     from scratchdet.train.trainability import as_trained, look_ahead, show_trainability
 
+    asked = recipe
     try:
         recipe, prepared = as_trained(recipe, parts)
     except DataError as error:
@@ -162,7 +183,19 @@ def _look_ahead(
     if name == "auto":
         images = len(parts["training"].annotated)
         name = choose_recipe(images, gpu=recipe.run.device.startswith("cuda"))
-    ahead = look_ahead(recipe, prepared, name=name, leaks=bool(kinds & LEAKING))
+    given = as_flags(differences(asked, load_recipe(name)))
+    if fit.get("proposal"):
+        name = command.fit_priors
+        given = {flag: value for flag, value in given.items() if flag not in PRIORS}
+    say(console, f"timing steps of a training, about {SECONDS:.0f} s")
+    ahead = look_ahead(
+        recipe,
+        prepared,
+        name=name,
+        given=given,
+        fitted=bool(fit.get("proposal") or fit.get("larger_input")),
+        leaks=leaks,
+    )
     if not command.json:
         say(console, "")
         show_trainability(console, ahead, data=command.data)

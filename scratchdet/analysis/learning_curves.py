@@ -11,7 +11,7 @@ takes what is in `benchmarks/results` into the table.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -103,6 +103,33 @@ class LearningCurve(NamedTuple):
             return None
         here = getattr(below[-1], amount) == number
         return below[-1], below[-1] if here else above[0]
+
+
+class Elsewhere(NamedTuple):
+    """What one training on other data gave."""
+
+    data: str
+    images: int
+    ap50: float
+
+
+RESULTS = (
+    Elsewhere("BCCD, blood cells", 205, 0.911),
+    Elsewhere("FOD-A, debris on runways", 436, 0.217),
+)
+"""Of finished trainings, on test images (docs/results.md)."""
+NEAR = 4.0
+"""Times as many images, or as few, that are set beside each other; ours."""
+
+
+def elsewhere(images: int, curves: Sequence[LearningCurve]) -> tuple[Elsewhere, ...]:
+    """What trainings on about as many images of other data gave, finished and short ones."""
+    short = (
+        Elsewhere(curve.describe(), point.images, point.ap50)
+        for curve in curves
+        for point in curve.points
+    )
+    return tuple(one for one in (*RESULTS, *short) if images / NEAR <= one.images <= images * NEAR)
 
 
 def shipped_curves() -> tuple[LearningCurve, ...]:

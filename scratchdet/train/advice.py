@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -10,6 +11,8 @@ import numpy as np
 
 from scratchdet.analysis.expectations import SMALL, Expectations
 from scratchdet.analysis.prior_overlaps import boxes_at
+from scratchdet.analysis.report.words import count as counted
+from scratchdet.data.check import Hygiene
 from scratchdet.recipe import Recipe
 from scratchdet.structures import DetectionData
 from scratchdet.train.norms import ENOUGH
@@ -28,6 +31,11 @@ FEW_EPOCHS = 10
 
 LEAKING = frozenset({"duplicate-across", "near-across", "frames-across"})
 """Kinds of findings of which it is said that images do not stand on one side only."""
+MANY_LEAKING = 0.01
+"""Share of the evaluated images: fewer do not move a figure that is to be believed in anyway."""
+
+
+INPUT_SIZE = "--model.input-size"
 
 
 class Advice(NamedTuple):
@@ -60,6 +68,14 @@ def advise(
     )
 
 
+def leaks(hygiene: Hygiene) -> bool:
+    """Whether so many images are alike to some that are trained on that it matters."""
+    alike = sum(finding.kind in LEAKING for finding in hygiene.findings)
+    parts = hygiene.counts.items()
+    evaluated = sum(counts.images for use, counts in parts if use != "training")
+    return alike > 0 and alike >= MANY_LEAKING * evaluated
+
+
 def _of_input(train: DetectionData, expected: Expectations) -> Iterator[Advice]:
     """A larger input, tiles, or an input of the shape of the images."""
     if not expected.objects:
@@ -73,7 +89,7 @@ def _of_input(train: DetectionData, expected: Expectations) -> Iterator[Advice]:
         area = height * width
         sides = (_rounded(math.sqrt(area / images)), _rounded(math.sqrt(area * images)))
         yield Advice(
-            f"--model.input-size {sides[0]} {sides[1]}",
+            f"{INPUT_SIZE} {sides[0]} {sides[1]}",
             f"width is {images:.2g} times height in the images, and {width / height:.2g} times in "
             "the input: objects are squeezed",
         )
@@ -96,7 +112,7 @@ def _for_small(train: DetectionData, expected: Expectations) -> Advice:
     sides = [_rounded(side * min(wanted, LARGEST_FACTOR), up=True) for side in (height, width)]
     times = sides[0] * sides[1] / (height * width)
     return Advice(
-        f"--model.input-size {sides[0]} {sides[1]}",
+        f"{INPUT_SIZE} {sides[0]} {sides[1]}",
         f"{why}; a step takes {times:.1f} times as long",
     )
 
@@ -112,13 +128,17 @@ def _of_norm(recipe: Recipe) -> Iterator[Advice]:
     if "batch" in norms and at_a_time < ENOUGH:
         yield Advice(
             "--model.norm-backbone group_ws --model.norm-head group",
-            f"BatchNorm loses with {at_a_time} images at a time (Wu and He 2018, table 2)",
+            f"BatchNorm loses with {counted(at_a_time, 'image')} at a time "
+            "(Wu and He 2018, table 2)",
         )
 
 
 def _of_balance(expected: Expectations, recipe: Recipe) -> Iterator[Advice]:
+    spelt = Counter(name.casefold() for name in expected.classes)
     shares = {
-        name: one.images / expected.images for name, one in expected.classes.items() if one.images
+        name: one.images / expected.images
+        for name, one in expected.classes.items()
+        if one.images and spelt[name.casefold()] == 1  # others are to be merged first
     }
     if not shares or recipe.data.repeat_below:
         return
@@ -143,7 +163,8 @@ def _of_validation(expected: Expectations, *, held_out: bool, leaks: bool) -> It
     if count is not None and count < FEW_OBJECTS:
         yield Advice(
             "--data.hold-out 0.2" if held_out else "",
-            f"{count} objects to validate on are few: chance decides which model is the best",
+            f"{counted(count, 'object')} to validate on {'is' if count == 1 else 'are'} few: "
+            "chance decides which model is the best",
         )
 
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from rich.console import Console
 
+from scratchdet.analysis.report.words import count
 from scratchdet.data.check import Part
 from scratchdet.data.formats import list_splits
 from scratchdet.data.split import hold_out, split_called
 from scratchdet.data.survey import survey_images
 from scratchdet.recipe import DataRecipe
 from scratchdet.structures import DataError, DetectionData
-from scratchdet.terminal import progress_bar
+from scratchdet.terminal import progress_bar, say
 from scratchdet.train.splits import choose_splits, holds_out, read_split
 
 
@@ -44,6 +46,7 @@ def gather(recipe: DataRecipe, *, threads: int, console: Console) -> Gathered:
         annotated = read_split(recipe, split if use == "training" else name, classes=classes)
         like = train.survey if train else None
         try:
+            say(console, f"decoding {count(len(annotated), 'image')} of {name}")
             with progress_bar(console, f"decoding every image of {name} once") as report:
                 survey = survey_images(
                     annotated,
@@ -58,20 +61,52 @@ def gather(recipe: DataRecipe, *, threads: int, console: Console) -> Gathered:
         parts[use] = Part(str(name), annotated, survey)
         shared = set(annotated.paths) & set(train.annotated.paths) if train else set()
         if shared and (use == "validation" or recipe.test_split):
-            refusals.append(f"{len(shared)} images of {name} are also trained on ({min(shared)})")
-    if not parts["training"].usable.num_objects:
-        refusals.append(f"{parts['training'].split}: there is no object to train on")
+            images = count(len(shared), f"image of {name} is", f"images of {name} are")
+            refusals.append(f"{images} also trained on ({min(shared)})")
+    usable = parts["training"].usable
+    if not learned_objects(usable, recipe):
+        refusals.append(f"{parts['training'].split}: {without_objects(usable)} to train on")
     return Gathered(parts, tuple(refusals))
 
 
+def learned_objects(data: DetectionData, recipe: DataRecipe) -> int:
+    """The number of objects of training images that a training by this recipe learns."""
+    return int((~as_learned(data, recipe).ignore).sum())
+
+
+def as_learned(data: DetectionData, recipe: DataRecipe) -> DetectionData:
+    """Training images; none of their objects is ignored if the recipe has it so."""
+    if recipe.ignored == "object":
+        return replace(data, ignore=np.zeros_like(data.ignore))
+    return data
+
+
+def without_objects(data: DetectionData) -> str:
+    """What is lacking where there is nothing to learn: an image, an object, or one that counts."""
+    if not len(data):
+        return "no usable image"
+    images = count(len(data), "image")
+    if not data.num_objects:
+        return f"no object in {images}"
+    return (
+        f"no object in {images} but {count(data.num_objects, 'that is', 'that are')} to be ignored "
+        "(difficult or crowd; --data.ignored object learns them)"
+    )
+
+
 def as_trained_on(parts: Mapping[str, Part], recipe: DataRecipe) -> dict[str, Part]:
-    """The parts, the images that are held out for validation apart from those trained on."""
+    """The parts, the images that are held out for validation apart from those trained on.
+
+    Objects that are learned although they are marked as ignored are not marked any more.
+    """
     training = parts["training"]
     images = training.usable
     val_split = parts["validation"].split if "validation" in parts else None
-    if not holds_out(recipe, val_split, images=len(images)):
-        return {**parts}
-    return {**parts, **held_out(training, hold_out(images, recipe.hold_out)[1])}
+    apart = {**parts}
+    if holds_out(recipe, val_split, images=len(images)):
+        apart |= held_out(training, hold_out(images, recipe.hold_out)[1])
+    annotated = as_learned(apart["training"].annotated, recipe)
+    return apart | {"training": apart["training"]._replace(annotated=annotated)}
 
 
 def held_out(training: Part, val: DetectionData) -> dict[str, Part]:

@@ -2,29 +2,30 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from rich.console import Console
 
-from scratchdet.data.check import Hygiene, Part, check_hygiene
+from scratchdet.analysis.report.words import count
+from scratchdet.data.check import Part, check_hygiene
 from scratchdet.data.split import hold_out
 from scratchdet.data.survey import Survey, survey_images, usable_images
 from scratchdet.files import write_text
 from scratchdet.recipe import DataRecipe
 from scratchdet.structures import DataError, DetectionData, Problem
-from scratchdet.terminal import progress_bar, shortened
-from scratchdet.train.gathered import held_out
+from scratchdet.terminal import progress_bar, say, shortened
+from scratchdet.train.gathered import as_learned, held_out, learned_objects, without_objects
 from scratchdet.train.hygiene import notes_of
 from scratchdet.train.kept_survey import Surveyed
 from scratchdet.train.notes import describe_pixels, describe_size, warnings
 from scratchdet.train.splits import choose_splits, holds_out, read_split
 
-NOTHING_ODD = Hygiene({}, ())
+LISTED = 100
+"""Findings of a kind that are kept; the others are counted."""
 
 
 class Prepared(NamedTuple):
@@ -49,8 +50,8 @@ class Prepared(NamedTuple):
     """Three channels are red, green and blue, not any three bands."""
     surveys: Mapping[str, Surveyed] = MappingProxyType({})
     """Of each part that was read, by what it is used for: to go on with the same images."""
-    hygiene: Hygiene = NOTHING_ODD
-    """What is odd about the data."""
+    hygiene: Mapping[str, Any] = MappingProxyType({})
+    """What is odd about the data, as `Hygiene` has it in JSON."""
     train_split: str = "all images"
     """What `train` is called: the name of the split, or "all images"."""
 
@@ -74,11 +75,9 @@ def prepare(
     surveyed = survey(annotated, kept.get("training"), like=None)
     looked_at = {"training": Part(split or "all images", annotated, surveyed.survey)}
     train = usable_images(annotated, surveyed.survey, on_bad_box=recipe.on_bad_box)
-    if not train.num_objects:
-        lacking = "no usable image" if not len(train) else f"no object in {len(train)} images"
-        raise DataError(
-            "\n".join([f"{recipe.path}: {lacking} to train on", *shortened(train.problems)])
-        )
+    if not learned_objects(train, recipe):
+        lacking = f"{recipe.path}: {without_objects(train)} to train on"
+        raise DataError("\n".join([lacking, *shortened(train.problems)]))
     parts, surveys = {"training": train}, {"training": surveyed}
     for use, name in (("validation", val_split), ("test", recipe.test_split)):
         if name:
@@ -103,9 +102,10 @@ def prepare(
     elif val_split is None:
         notes.append("no validation: the last model is the result")
     notes.append(describe_pixels(surveyed.survey))
-    hygiene = check_hygiene(looked_at)
-    if recipe.ignored == "object":
-        train = replace(train, ignore=np.zeros_like(train.ignore))
+    train = as_learned(train, recipe)
+    training = looked_at["training"]
+    learned = training._replace(annotated=as_learned(training.annotated, recipe))
+    hygiene = check_hygiene(looked_at | {"training": learned})
     if known := [use for use in surveys if surveys[use] is kept.get(use)]:
         notes.append(f"{', '.join(known)}: the images the run began with, none decoded again")
     return Prepared(
@@ -120,13 +120,13 @@ def prepare(
             *notes,
             *train.notes,
             *warnings(parts | {"training": train}),
-            *notes_of(hygiene),
+            *notes_of(hygiene, root=Path(recipe.path)),
         ),
         problems=tuple(dict.fromkeys(problems)),
         dtype=surveyed.survey.dtype,
         is_rgb=surveyed.survey.is_rgb,
         surveys=surveys,
-        hygiene=hygiene,
+        hygiene=hygiene.to_json(most=LISTED),
         train_split=split or "all images",
     )
 
@@ -148,6 +148,7 @@ def _survey(
     pixels = kept and (kept.survey.channels, kept.survey.dtype)
     if kept and kept.annotations == annotations and (like is None or pixels == (channels, dtype)):
         return kept
+    say(console, f"decoding {count(len(data), 'image')}")
     with progress_bar(console, "decoding every image once") as report:
         survey = survey_images(
             data, threads=threads, channels=channels, dtype=dtype, progress=report
@@ -160,7 +161,8 @@ def _apart(data: DetectionData, train: DetectionData, *, name: str, use: str) ->
     # By file: the ids of COCO and YOLO may begin anew in every split.
     if shared := set(data.paths) & set(train.paths):
         raise DataError(
-            f"{len(shared)} images of {name} are also trained on ({min(shared)}, ...): a figure "
+            f"{count(len(shared), f'image of {name} is', f'images of {name} are')} also trained on "
+            f"({min(shared)}, ...): a figure "
             f"from them would mean nothing. Choose another split for {use}, or --val-split none"
         )
     return data

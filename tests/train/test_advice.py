@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from scratchdet.analysis.expectations import expect
+from scratchdet.data.check import Counts, Hygiene
+from scratchdet.data.findings import Finding
 from scratchdet.recipe import Recipe, differing
 from scratchdet.structures import Record, from_records
-from scratchdet.train.advice import advise
+from scratchdet.train.advice import advise, leaks
 
 FINE = differing(
     Recipe(),
@@ -92,6 +94,11 @@ def test_a_class_that_is_in_few_images_is_repeated():
     assert advice([*PLAIN * 2, *rare], repeating, classes=("a", "b")) == {}
 
 
+def test_a_class_that_is_to_be_merged_with_another_is_not_repeated():
+    rare = [image(20, ((0, 0, 50, 50),), (1,))]
+    assert advice([*PLAIN * 2, *rare], classes=("a", "A")) == {}
+
+
 def test_many_classes_of_like_share_are_not_unbalanced():
     records = [image(number, ((0, 0, 50, 50),), (number % 20,)) for number in range(40)]
     assert advice(records, classes=tuple(map(str, range(20)))) == {}
@@ -102,6 +109,13 @@ def test_few_objects_to_validate_on_ask_for_more_where_they_are_held_out():
     assert list(advice(PLAIN, validation=few, held_out=True)) == ["--data.hold-out 0.2"]
     assert "6 objects" in advice(PLAIN, validation=few)[""]
     assert advice(PLAIN, validation=None) == {}
+
+
+@pytest.mark.parametrize(("alike", "images", "matters"), [(0, 0, 0), (1, 292, 0), (3, 292, 1)])
+def test_a_pair_in_hundreds_of_images_is_no_reason_to_split_anew(alike, images, matters):
+    counts = Counts("", images, 0, 0, 0, 0.0, 0, {}, {})
+    found = (Finding("near-across", "validation", "", ""),) * alike
+    assert leaks(Hygiene({"training": counts, "validation": counts}, found)) == bool(matters)
 
 
 def test_frames_of_one_video_on_both_sides_are_told():
