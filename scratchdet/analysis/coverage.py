@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -58,6 +58,8 @@ class Coverage:
     iou: float
     """From which on a prior learns an object."""
     priors: int
+    objects: int
+    """Of the data; more than `all` has where a sample of the images was looked at."""
     all: Covered
     per_class: dict[str, Covered]
     per_size: dict[str, Covered]
@@ -91,7 +93,8 @@ class Coverage:
             "input_size": list(self.input_size),
             "iou": self.iou,
             "priors": self.priors,
-            "objects": self.all.objects,
+            "objects": self.objects,
+            "sampled": self.all.objects,
             "matched": self.all.matched,
             "share": _plain(self.all.share),
             "best_recall": _plain(self.best_recall),
@@ -132,6 +135,7 @@ def coverage(
         input_size=input_size,
         iou=iou,
         priors=sum(level.priors for level in levels),
+        objects=len(boxes),
         all=Covered(len(boxes), int(matched.sum())),
         per_class=dict(zip(data.classes, classes, strict=True)),
         per_size=dict(zip(size_names(), sizes, strict=True)),
@@ -152,10 +156,10 @@ def fast_coverage(
     data: DetectionData, levels: Sequence[Level], *, input_size: tuple[int, int], iou: float = IOU
 ) -> Coverage:
     """`coverage`; where there are more than `FAST_OBJECTS`, of images that are spread evenly."""
-    parts = -(-data.num_objects // FAST_OBJECTS)
-    if parts > 1:
-        data = data.subset(np.arange(0, len(data), parts))
-    return coverage(data, levels, input_size=input_size, iou=iou)
+    parts = max(1, -(-data.num_objects // FAST_OBJECTS))
+    sample = data.subset(np.arange(0, len(data), parts)) if parts > 1 else data
+    found = coverage(sample, levels, input_size=input_size, iou=iou)
+    return replace(found, objects=int((~data.ignore).sum()))
 
 
 def sizes_of(boxes: np.ndarray) -> np.ndarray:

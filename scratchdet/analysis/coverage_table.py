@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 from rich.box import SIMPLE
 from rich.console import Console
@@ -33,17 +34,17 @@ def show_coverage(
     """
     first = next(iter(found.values()))
     height, width = first.input_size
-    console.print(
+    say = partial(console.print, markup=False, highlight=False, soft_wrap=True)
+    say(
         f"Priors: {first.priors} at {height} x {width}; an object is matched from IoU "
-        f"{first.iou:g} with a prior on",
-        highlight=False,
+        f"{first.iou:g} with a prior on"
     )
     if not any(one.all.objects for one in found.values()):
-        console.print("There is no object to match.")
+        say("There is no object to match.")
         return
     console.print(coverage_table(found, after or {}))
     for line in _remarks(first):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        say(line)
 
 
 def coverage_table(found: Mapping[str, Coverage], after: Mapping[str, Coverage]) -> Table:
@@ -69,20 +70,28 @@ def coverage_table(found: Mapping[str, Coverage], after: Mapping[str, Coverage])
 def summary(found: Coverage) -> str:
     """One line before a training; it begins with NOTE where much cannot be matched."""
     low = [name for name, one in found.per_class.items() if one.objects and one.share < LOW_CLASS]
+    of = "the objects"
+    if found.all.objects < found.objects:
+        of = f"a sample of {found.all.objects:,} of {found.objects:,} objects"
     line = (
-        f"priors: {percent(found.all.share)} of the objects can be matched at {found.iou:g}"
+        f"priors: {percent(found.all.share)} of {of} can be matched at {found.iou:g}"
         if found.all.objects
         else "priors: there is no object to match"
     )
     if low:
         more = f" and {len(low) - NAMED_CLASSES} more" if low[NAMED_CLASSES:] else ""
         names = ", ".join(
-            f"{name} {percent(found.per_class[name].share)}" for name in low[:NAMED_CLASSES]
+            f"{called(name)} {percent(found.per_class[name].share)}" for name in low[:NAMED_CLASSES]
         )
         line += f", of some classes fewer: {names}{more}"
     if low or found.all.share < LOW:
         return f"NOTE: {line} (scratchdet check DATA --fit-priors mine.toml proposes others)"
     return line
+
+
+def called(name: str) -> str:
+    """The name of a class where numbers are about: `class 3`, not `3`."""
+    return f"class {name}" if name.isdecimal() else name
 
 
 def _sections(found: Coverage) -> tuple[Section, ...]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, groupby, islice
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from scratchdet.data.check_alike import check_alike
-from scratchdet.data.check_files import check_files, check_names
+from scratchdet.data.check_files import check_files, check_name
 from scratchdet.data.check_objects import check_classes, check_objects
 from scratchdet.data.check_voc import check_voc
 from scratchdet.data.findings import KINDS, Finding
@@ -120,12 +121,27 @@ def check_hygiene(
     )
 
 
-def with_files(hygiene: Hygiene, parts: Mapping[str, Part]) -> Hygiene:
-    """With what takes a second look at the files: their names, and what readers pass over."""
+def with_files(
+    hygiene: Hygiene,
+    parts: Mapping[str, Part],
+    *,
+    format: str,
+    progress: Callable[[int, int], None] | None = None,
+) -> Hygiene:
+    """With what takes a second look at the files: their names, and what readers pass over.
+
+    format: of the data, a key of `FORMATS`. progress: is told of (images done, all).
+    """
     found = [*hygiene.findings]
+    total, done = sum(len(part.annotated) for part in parts.values()), 0
     for use, part in parts.items():
-        found += check_names(use, part.annotated)
-        found += check_voc(use, part.annotated)
+        for image_id, reference in zip(part.annotated.ids, part.annotated.paths, strict=True):
+            found += check_name(use, reference)
+            if format == "voc":
+                found += check_voc(use, image_id, Path(reference))
+            done += 1
+            if progress is not None:
+                progress(done, total)
     return replace(hygiene, findings=_in_order(found))
 
 

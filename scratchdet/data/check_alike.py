@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from scratchdet.data.duplicates import equal_groups, groups_of, near_pairs
+from scratchdet.data.duplicates import Pairs, equal_groups, groups_of, near_pairs
 from scratchdet.data.findings import Finding
 from scratchdet.data.frames import following_pairs
 from scratchdet.data.survey import Survey
@@ -45,14 +45,21 @@ def check_alike(parts: Mapping[str, tuple[DetectionData, Survey]]) -> Iterator[F
         for place in range(1, len(group)):
             row = int(group[place])
             across = images.use[group[0]] != images.use[row]
-            kind = "duplicate-across" if across else "duplicate-image"
+            same = "duplicate-across" if images.prints[row].any() else "blank-across"
+            kind = same if across else "duplicate-image"
             told.add(row)
             yield images.finding(kind, row, int(group[0]), "has the pixels of")
-    group_of = groups_of(near_pairs(images.prints), len(images.paths))
+    pairs = near_pairs(images.prints)
+    group_of, nearest = groups_of(pairs, len(images.paths)), nearest_rows(pairs, images.use)
     for row, first in enumerate(group_of.tolist()):
         if images.use[first] != images.use[row] and row not in told:
             told.add(row)
-            yield images.finding("near-across", row, first, "is nearly the same as")
+            other, by_others = nearest[row], ""
+            if images.use[other] >= images.use[row]:
+                by_others = f"{images.paths[other]}, and by way of it as "
+                other = first
+            what = f"is nearly the same as {by_others}".strip()
+            yield images.finding("near-across", row, other, what)
     frames = following_pairs(images.paths, images.prints)
     for first, second in zip(frames.first.tolist(), frames.second.tolist(), strict=True):
         if images.use[first] != images.use[second] and second not in told:
@@ -60,4 +67,17 @@ def check_alike(parts: Mapping[str, tuple[DetectionData, Survey]]) -> Iterator[F
             yield images.finding("frames-across", second, first, "follows or precedes")
     for row, first in enumerate(group_of.tolist()):
         if first != row and row not in told:
-            yield images.finding("near-duplicate", row, first, "is nearly the same as")
+            yield images.finding("near-duplicate", row, nearest[row], "is nearly the same as")
+
+
+def nearest_rows(pairs: Pairs, use: np.ndarray) -> dict[int, int]:
+    """To each row that is paired the one that it is nearest to, of a part before if there is one.
+
+    Not the first of its group: that may be like it by way of others alone. use: of each row.
+    """
+    row = np.concatenate([pairs.first, pairs.second])
+    other = np.concatenate([pairs.second, pairs.first])
+    is_across = use[other] < use[row]
+    order = np.lexsort((other, np.tile(pairs.bits, 2), ~is_across, row))
+    rows, places = np.unique(row[order], return_index=True)
+    return dict(zip(rows.tolist(), other[order][places].tolist(), strict=True))

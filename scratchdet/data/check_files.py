@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,36 +13,49 @@ from scratchdet.data.references import files_of
 from scratchdet.data.survey import Survey
 from scratchdet.structures import DetectionData
 
-NAMES = {
-    "JPEG": (b"\xff\xd8\xff", (".jpg", ".jpeg", ".jpe", ".jfif")),
-    "PNG": (b"\x89PNG\r\n\x1a\n", (".png",)),
-    "TIFF": (b"II*\0", (".tif", ".tiff")),
-    "TIFF ": (b"MM\0*", (".tif", ".tiff")),
-    "BMP": (b"BM", (".bmp",)),
-    "GIF": (b"GIF8", (".gif",)),
-    "WebP": (b"RIFF", (".webp",)),
-    "NumPy array": (b"\x93NUMPY", (".npy",)),
-}
-"""By what a file is: its first bytes, and how its name should end."""
-LONGEST = max(len(start) for start, _ in NAMES.values())
+
+class Type(NamedTuple):
+    """A type of image file."""
+
+    name: str
+    start: bytes
+    """Its first bytes."""
+    suffixes: tuple[str, ...]
+    """How its name should end."""
 
 
-def check_names(use: str, data: DetectionData) -> Iterator[Finding]:
-    """The files that are something else than their names say; opens each that is not in a pack."""
-    for reference in data.paths:
-        for file in map(Path, files_of(reference)):
-            if file.is_file() and (kind := _kind_of(file)):
-                suffixes = NAMES[kind][1]
-                if file.suffix.lower() not in suffixes:
-                    what = f"is a {kind.strip()}, which is called {suffixes[0]}"
-                    yield Finding("wrong-extension", use, str(file), what)
+TYPES = (
+    Type("JPEG", b"\xff\xd8\xff", (".jpg", ".jpeg", ".jpe", ".jfif")),
+    Type("PNG", b"\x89PNG\r\n\x1a\n", (".png",)),
+    Type("TIFF", b"II*\0", (".tif", ".tiff")),
+    Type("TIFF", b"MM\0*", (".tif", ".tiff")),
+    Type("BMP", b"BM", (".bmp",)),
+    Type("GIF", b"GIF8", (".gif",)),
+    Type("WebP", b"RIFF", (".webp",)),
+    Type("NumPy array", b"\x93NUMPY", (".npy",)),
+)
+LONGEST = max(len(type_.start) for type_ in TYPES)
 
 
-def _kind_of(file: Path) -> str:
-    """A key of NAMES; empty for anything else."""
-    with file.open("rb") as stream:
-        start = stream.read(LONGEST)
-    return next((kind for kind, (magic, _) in NAMES.items() if start.startswith(magic)), "")
+def check_name(use: str, reference: str) -> Iterator[Finding]:
+    """The files of an image that are something else than their names say; opens those that are not
+    in a pack. What cannot be opened is passed over: the survey has told of it."""
+    for file in map(Path, files_of(reference)):
+        found = _type_of(file)
+        if found is not None and file.suffix.lower() not in found.suffixes:
+            what = f"is a {found.name}: its name should end in {found.suffixes[0]}"
+            yield Finding("wrong-extension", use, str(file), what)
+
+
+def _type_of(file: Path) -> Type | None:
+    try:
+        if not file.is_file():
+            return None
+        with file.open("rb") as stream:
+            start = stream.read(LONGEST)
+    except OSError:
+        return None
+    return next((type_ for type_ in TYPES if start.startswith(type_.start)), None)
 
 
 def check_files(use: str, data: DetectionData, survey: Survey) -> Iterator[Finding]:

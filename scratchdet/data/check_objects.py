@@ -54,16 +54,19 @@ def check_classes(use: str, split: str, data: DetectionData) -> Iterator[Finding
         if len(names) > 1 and use == "training":  # the classes of all parts are those of training
             yield Finding("case-classes", use, names[0], " and ".join(names))
     counts = np.bincount(data.labels[~data.ignore], minlength=len(data.classes)).tolist()
+    ignored = np.bincount(data.labels[data.ignore], minlength=len(data.classes)).tolist()
     for label, name in enumerate(data.classes):
         objects = f"{counts[label]} object{'s' * (counts[label] != 1)}"
         if "".join(filter(str.isalpha, name.casefold())) in NOT_TO_BE_LEARNED and counts[label]:
             yield Finding("ignored-class", use, name, objects)
-        if not counts[label] and any(counts):  # with no object at all, that is the matter
-            yield Finding("class-without-objects", use, name, f"no object in {split}")
+        if not counts[label] and data.num_objects:  # with no object at all, that is the matter
+            but = f" but {ignored[label]} to be ignored" if ignored[label] else ""
+            yield Finding("class-without-objects", use, name, f"no object in {split}{but}")
     empty = int((np.diff(data.offsets) == 0).sum())
     if empty:
         kind = "mostly-empty" if empty > MOSTLY * len(data) else "empty-images"
-        what = f"{empty} of {len(data)} images ({empty / len(data):.0%})"
+        images = f"{len(data)} image{'s' * (len(data) != 1)}"
+        what = f"{empty} of {images} ({empty / len(data):.0%})"
         yield Finding(kind, use, split, what)
 
 

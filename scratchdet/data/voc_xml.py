@@ -26,8 +26,18 @@ class Annotation(NamedTuple):
 
 
 def read_annotation(path: Path) -> Annotation:
-    """What the file says; raises ParseError, OSError, LookupError or ValueError."""
-    tree = ElementTree.fromstring(path.read_bytes(), forbid_dtd=True)
+    """What the file says; raises what `read_tree` does."""
+    return annotation_of(path, read_tree(path))
+
+
+def read_tree(path: Path) -> Element:
+    """The root of the file; raises ParseError, OSError, LookupError or ValueError."""
+    root: Element = ElementTree.fromstring(path.read_bytes(), forbid_dtd=True)
+    return root
+
+
+def annotation_of(path: Path, tree: Element) -> Annotation:
+    """What the file at `path` says, of which `tree` is the root."""
     # Only direct children: <part> and <attributes> have names and boxes of their own.
     objects = tree.findall("object")
     return Annotation(
@@ -53,6 +63,12 @@ def counts_from_zero(annotation: Annotation) -> bool:
 def place_of_object(annotation: Annotation, index: int) -> str:
     """`path:line` of an object; the file is parsed again, because trees do not keep lines."""
     return f"{annotation.path}:{_object_lines(annotation.path.read_bytes())[index]}"
+
+
+def text_of_object(annotation: Annotation, index: int) -> str:
+    """What stands in the file for the corners of an object, which is read again."""
+    item = read_tree(annotation.path).findall("object")[index]
+    return " ".join((item.findtext(f"bndbox/{c}") or "").strip() or "nothing" for c in CORNERS)
 
 
 def _number(text: str | None) -> float:

@@ -36,8 +36,6 @@ from scratchdet.train.setup import Training, build, restore
 from scratchdet.train.unreadable import BadImages
 from scratchdet.version import describe_code
 
-LISTED = 100  # findings of a kind in check.json; the others are counted
-
 
 class Run(NamedTuple):
     """What a training is of; it stays the same to the end."""
@@ -79,7 +77,11 @@ def begin(
     for line in (about, *lines, *taken):
         say(console, line)
     if begun and from_first(ranks, lambda: is_finished(run_dir, recipe.schedule.steps)):
-        say(console, f"{run_dir} is finished: nothing is left to do (--extend STEPS goes on)")
+        say(
+            console,
+            f"{run_dir} is finished: nothing is left to do (--extend STEPS goes on, scratchdet "
+            "report writes its report anew)",
+        )
         return None
 
     decoders = threads * ranks.local_size  # the other ranks wait meanwhile
@@ -121,8 +123,8 @@ def _write_beginning(run: Run, *, begun_at: int | None) -> None:
     write_surveys(survey_of(folder), run.prepared.surveys)
     priors = fast_covered(run.recipe, run.prepared.train)
     say(run.console, summary(priors))
-    hygiene = run.prepared.hygiene.to_json(most=LISTED)
-    check = {"hygiene": hygiene, "priors": priors.to_json()}
+    coverage = {"coverage": {"training": priors.to_json()}, "fit": None}
+    check = {"hygiene": run.prepared.hygiene, "priors": coverage}
     write_text(folder / "check.json", json.dumps(check, indent=2) + "\n")
 
 

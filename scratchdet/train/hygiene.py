@@ -9,13 +9,11 @@ from pathlib import Path
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.markup import escape
-from rich.padding import Padding
 from rich.table import Table
-from rich.text import Text
 
 from scratchdet.data.check import Hygiene
 from scratchdet.data.findings import KINDS, LEVELS, Finding
-from scratchdet.terminal import shortened
+from scratchdet.terminal import say, shortened
 
 SHOWN = 3
 """Findings of a kind; the others are counted. All are in the JSON."""
@@ -52,29 +50,31 @@ def show_hygiene(console: Console, hygiene: Hygiene, *, root: Path) -> None:
     for level in LEVELS:
         kinds = [kind for kind in by_kind if KINDS[kind].level == level]
         if kinds:
-            console.print(Text(f"{HEADINGS[level]}:"))
+            say(console, f"{HEADINGS[level]}:")
         for kind in kinds:
             found = by_kind[kind]
             about = f"{KINDS[kind].what}; training {KINDS[kind].training}"
-            console.print(Padding(Text(f"{len(found)} x {kind}: {about}"), (0, 0, 0, 2)))
-            for line in shortened([_line(one) for one in found], SHOWN):
-                console.print(Padding(Text(line.replace(f"{root}/", "")), (0, 0, 0, 6)))
+            say(console, f"  {len(found)} x {kind}: {about}")
+            for line in shortened([_line(one, root) for one in found], SHOWN):
+                say(console, f"      {line}")
     if not hygiene.findings:
-        console.print(Text("Nothing is odd about images and annotations."))
+        say(console, "Nothing is odd about images and annotations.")
 
 
-def notes_of(hygiene: Hygiene) -> Iterator[str]:
-    """A line for each kind of finding that is worth one before a training."""
+def notes_of(hygiene: Hygiene, *, root: Path) -> Iterator[str]:
+    """A line for each kind of finding that is worth one before a training; `root` as above."""
     by_kind = _by_kind(hygiene)
     for kind in TOLD_BEFORE_TRAINING:
         if found := by_kind.get(kind):
             more = f", and {len(found) - 1} more" if len(found) > 1 else ""
-            about = f"{KINDS[kind].what}; training {KINDS[kind].training}"
-            yield f"NOTE: {about}: {_line(found[0])}{more} (scratchdet check)"
+            yield f"NOTE: {KINDS[kind].what}: {_line(found[0], root)}{more} (scratchdet check)"
 
 
-def _line(finding: Finding) -> str:
-    return f"{finding.part}: {finding}" if finding.part else str(finding)
+def _line(finding: Finding, root: Path) -> str:
+    """Of which part, where and what; files below `root`, or beside it, are named from there."""
+    folder = root if root.is_dir() else root.parent
+    line = f"{finding.part}: {finding}" if finding.part else str(finding)
+    return line.replace(f"{folder}/", "")
 
 
 def _by_kind(hygiene: Hygiene) -> dict[str, list[Finding]]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from scratchdet.analysis.report.words import count
 from scratchdet.data.survey import Survey
 from scratchdet.structures import DetectionData
 
@@ -19,13 +20,14 @@ def describe_size(data: DetectionData) -> str:
     """`40 images, 3 of them without objects, 120 objects of 2 classes`."""
     empty = int((np.diff(data.offsets) == 0).sum())
     without = f", {empty} of them without objects" if empty else ""
-    return f"{len(data)} images{without}, {data.num_objects} objects of {len(data.classes)} classes"
+    images, objects = count(len(data), "image"), count(data.num_objects, "object")
+    return f"{images}{without}, {objects} of {count(len(data.classes), 'class', 'classes')}"
 
 
 def describe_pixels(survey: Survey) -> str:
     """What the pixels are: `pixels: uint8, 3 channels (RGB), mean 106 98 91, std 61 60 62`."""
-    count = f"{survey.channels} channel{'s' if survey.channels > 1 else ''}"
-    kind = f"{count} (RGB)" if survey.is_rgb else count
+    channels = count(survey.channels, "channel")
+    kind = f"{channels} (RGB)" if survey.is_rgb else channels
     mean, std = (_few(values) for values in (survey.mean, survey.std))
     return f"pixels: {survey.dtype}, {kind}, mean {mean}, std {std}"
 
@@ -45,8 +47,9 @@ def warnings(parts: Mapping[str, DetectionData]) -> Iterator[str]:
         counts = np.bincount(data.labels[~data.ignore], minlength=len(data.classes))
         evaluated = use != "training"
         if evaluated and (len(data) < FEW_IMAGES or counts.sum() < FEW_OBJECTS):
+            images, objects = count(len(data), "image"), count(int(counts.sum()), "object")
             yield (
-                f"NOTE: {use} has {len(data)} images with {counts.sum()} objects: its figures are "
+                f"NOTE: {use} has {images} with {objects}: its figures are "
                 "coarse, and chance decides between models that are about as good"
             )
         if counts.any() and not counts.all():

@@ -1,9 +1,10 @@
 """From a recipe's paths and splits to data that can be trained on, with everything wrong listed."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -12,7 +13,8 @@ from rich.console import Console
 
 from scratchdet.analysis.report.words import count
 from scratchdet.data.check import Part, check_hygiene
-from scratchdet.data.split import hold_out
+from scratchdet.data.formats import list_splits
+from scratchdet.data.split import hold_out, split_called
 from scratchdet.data.survey import Survey, survey_images, usable_images
 from scratchdet.files import write_text
 from scratchdet.recipe import DataRecipe
@@ -101,6 +103,8 @@ def prepare(
         )
     elif val_split is None:
         notes.append("no validation: the last model is the result")
+    if test := _passed_over(recipe, names.values()):
+        notes.append(f"{test} was not looked at: scratchdet check {quote(recipe.path)}")
     notes.append(describe_pixels(surveyed.survey))
     train = as_learned(train, recipe)
     training = looked_at["training"]
@@ -154,6 +158,12 @@ def _survey(
             data, threads=threads, channels=channels, dtype=dtype, progress=report
         )
     return Surveyed(annotations, survey)
+
+
+def _passed_over(recipe: DataRecipe, used: Iterable[str | None]) -> str | None:
+    """The split called test, if it is not used."""
+    test = split_called(list_splits(recipe.path), "test")
+    return None if test in "+".join(filter(None, used)).split("+") else test
 
 
 def _apart(data: DetectionData, train: DetectionData, *, name: str, use: str) -> DetectionData:

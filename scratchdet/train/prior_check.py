@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
 
 from scratchdet.analysis.coverage import Coverage, coverage, fast_coverage, percent
 from scratchdet.analysis.fit_priors import TRAINING, PriorFit, Priors, fit_priors, laid
 from scratchdet.analysis.prior_overlaps import levels_of
+from scratchdet.analysis.report.words import count
 from scratchdet.data.check import Part
 from scratchdet.data.split import hold_out
 from scratchdet.files import write_text
 from scratchdet.recipe import DataRecipe, Recipe, differing
 from scratchdet.recipes.short import short_toml
 from scratchdet.structures import DetectionData
+from scratchdet.train.gathered import as_learned
 from scratchdet.train.resolve import plan
 from scratchdet.train.splits import choose_splits, holds_out
 
@@ -30,8 +29,7 @@ def learned(recipe: DataRecipe, parts: Mapping[str, Part]) -> dict[str, Detectio
         val = parts[VALIDATION].usable
     elif holds_out(recipe, choose_splits(recipe)[1], images=len(train)):
         train, val = hold_out(train, recipe.hold_out)
-    if recipe.ignored == "object":
-        train = replace(train, ignore=np.zeros_like(train.ignore))
+    train = as_learned(train, recipe)
     return {TRAINING: train} | ({} if val is None else {VALIDATION: val})
 
 
@@ -60,7 +58,7 @@ def write_fit(recipe: Recipe, priors: Priors, fit: PriorFit, path: Path) -> None
     sides = " ".join(f"{scale * min(height, width):.1f}" for scale in priors.scales)
     lines = [
         "Priors fitted by scratchdet check --fit-priors to "
-        f"{fit.before[TRAINING].all.objects} training objects at {height} x {width}.",
+        f"{count(fit.before[TRAINING].all.objects, 'training object')} at {height} x {width}.",
         *(
             f"Matched at IoU {fit.before[use].iou:g} of {use}: "
             f"{percent(fit.after[use].all.share)}, not {percent(fit.before[use].all.share)}."

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import median, quantiles
 from typing import Any
 
@@ -24,6 +25,7 @@ SECONDS = 10.0
 WARM_UP = 2  # steps that do not count: workers start, kernels are chosen, memory is got
 LEAST = 2  # steps that count; for so many, the second counts where there is no time for others
 MOST = 20  # steps that count: more of them would say the same
+FIRST = 2  # images of the steps that tell how large a batch can be timed; one has no variance
 EVALUATED = 8  # images, as many as are detected in at once to time an evaluation
 
 
@@ -33,13 +35,15 @@ class TimeEstimate:
 
     device: str
     steps_timed: tuple[float, ...]
-    """Seconds of every step that counts, its batch included."""
+    """Seconds of every step that counts, its batch included; scaled up where `part` is not 1."""
     steps: int
     """Of the training."""
     seconds_an_image: float
     """Of an evaluation; 0 if there is none."""
     images: int
     """That are evaluated in all."""
+    part: float = 1.0
+    """Of a batch that was timed: less than 1 where a whole one would take too long."""
 
     @property
     def is_coarse(self) -> bool:
@@ -91,21 +95,47 @@ def estimate_time(
 ) -> TimeEstimate:
     """How long the recipe, which is resolved, will take, by real steps on the training images.
 
-    Loading and augmentation are part of a step. No step is begun after so many seconds. device: as
-    it is to be called. Nothing is written.
+    Loading and augmentation are part of a step. No step is begun after so many seconds, and where a
+    few would take longer, they are of a part of the batch: see `fitting`. device: as it is to be
+    called. Nothing is written.
     """
     training = build(
         differing(recipe, run={"compile": False}), prepared, torch.device(recipe.run.device)
     )
-    timed = _timed_steps(training, recipe, prepared, seconds=seconds, clock=clock)
+    deadline = clock() + seconds
+    time_steps = partial(_timed_steps, training, prepared, deadline=deadline, clock=clock)
+    whole = recipe.data.batch
+    batch = min(whole, FIRST)
+    # Without workers, which take longer to start than these steps.
+    timed = time_steps(differing(with_batch(recipe, batch), data={"workers": 0}), most=2)
+    left = deadline - clock()
+    if left > 0:
+        batch = fitting(whole, timed[-1] / batch, seconds=left)
+        timed = time_steps(with_batch(recipe, batch), most=WARM_UP + MOST)
     evaluated = prepared.test if prepared.val is None else prepared.val
     return TimeEstimate(
         device=device,
-        steps_timed=tuple(counted(timed)),
+        part=batch / whole,
+        steps_timed=tuple(step * whole / batch for step in counted(timed)),
         steps=recipe.schedule.steps,
         seconds_an_image=_seconds_an_image(training.detector, evaluated, clock=clock),
         images=images_evaluated(recipe, prepared),
     )
+
+
+def fitting(whole: int, seconds_an_image: float, *, seconds: float) -> int:
+    """The images of a step of which `LEAST` and a first one fit into `seconds`: half the batch, or
+    half of that, and so on, down to `FIRST`; the whole of it, if that fits."""
+    batch = whole
+    while batch >= 2 * FIRST and batch * seconds_an_image * (1 + LEAST) > seconds:
+        batch //= 2
+    return batch
+
+
+def with_batch(recipe: Recipe, batch: int) -> Recipe:
+    """The recipe with so many images in a step, no more of which are worked off at a time."""
+    at_a_time = -(-recipe.data.batch // recipe.data.accumulate)
+    return differing(recipe, data={"batch": batch, "accumulate": -(-batch // at_a_time)})
 
 
 def counted(timed: Sequence[float]) -> Sequence[float]:
@@ -128,14 +158,17 @@ def images_evaluated(recipe: Recipe, prepared: Prepared) -> int:
 
 def _timed_steps(
     training: Training,
-    recipe: Recipe,
     prepared: Prepared,
+    recipe: Recipe,
     *,
-    seconds: float,
+    deadline: float,
+    most: int,
     clock: Callable[[], float],
 ) -> list[float]:
-    """The seconds of each step, from the first; the workers end with it."""
-    deadline = clock() + seconds
+    """The seconds of each step, from the first; the workers end with it.
+
+    At least one, and `most` at most; none is begun after the deadline.
+    """
     loss, rate_at = make_loss(recipe.optim, training.detector), make_schedule(recipe)
     samples = samples_from(
         recipe,
@@ -163,7 +196,7 @@ def _timed_steps(
         ended = clock()
         timed.append(ended - began)
         began = ended
-        if ended >= deadline or len(timed) == WARM_UP + MOST:
+        if ended >= deadline or len(timed) == most:
             break
     return timed
 

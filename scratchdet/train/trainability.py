@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from scratchdet.analysis.coverage_table import called
 from scratchdet.analysis.expectations import SMALL, Expectations, expect
 from scratchdet.analysis.learning_curves import Elsewhere, elsewhere, shipped_curves
 from scratchdet.analysis.report.words import count
@@ -155,7 +156,7 @@ def _amounts(expected: Expectations) -> Iterator[str]:
         key=lambda name: -expected.classes[name].small,
     )
     shares = ", ".join(
-        f"{name} {expected.classes[name].small:.0%}" for name in worst[:SHOWN_CLASSES]
+        f"{called(name)} {expected.classes[name].small:.0%}" for name in worst[:SHOWN_CLASSES]
     )
     yield (
         f"  under {SMALL:.0f} pixels at {height} x {width}: {expected.small:.1%} of the objects"

@@ -19,6 +19,7 @@ from scratchdet.analysis.coverage import (
     fast_coverage,
     size_names,
 )
+from scratchdet.analysis.coverage_table import summary
 from scratchdet.analysis.own_priors import largest_matching
 from scratchdet.analysis.prior_overlaps import Level, best_overlaps, boxes_at, levels_of, runs_of
 from scratchdet.models.zoo import create_model
@@ -241,6 +242,10 @@ def test_many_objects_take_no_time_and_a_part_of_them_speaks_for_all():
     assert time.process_time() - began < 5
     part = fast_coverage(data, LEVELS, input_size=SIZE)
     assert part.all.objects == FAST_OBJECTS
+    told = part.to_json()
+    assert (told["objects"], told["sampled"]) == (2 * FAST_OBJECTS, FAST_OBJECTS)
+    assert "of a sample of 20,000 of 40,000 objects can be matched" in summary(part)
+    assert " of the objects can be matched" in summary(whole)
     assert part.all.share == pytest.approx(whole.all.share, abs=0.01)
     few = many_objects(80)
     assert fast_coverage(few, LEVELS, input_size=SIZE) == coverage(few, LEVELS, input_size=SIZE)

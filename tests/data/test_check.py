@@ -3,7 +3,9 @@
 import io
 import shutil
 from collections.abc import Callable
+from itertools import combinations
 from pathlib import Path
+from unittest.mock import Mock
 
 import cv2
 import numpy as np
@@ -12,6 +14,9 @@ from PIL import Image
 from rich.console import Console
 
 from scratchdet.data.check import Hygiene, check_hygiene, with_files
+from scratchdet.data.check_alike import nearest_rows
+from scratchdet.data.check_files import check_name
+from scratchdet.data.duplicates import Pairs, differing_bits
 from scratchdet.data.findings import KINDS
 from scratchdet.data.formats import detect_format
 from scratchdet.data.voc_write import write_voc
@@ -200,6 +205,20 @@ def test_files_that_yolo_data_lack_are_found(tmp_path, scenes, kind, lost):
     assert not found.must_be_fixed
 
 
+def test_boxes_of_an_image_that_is_left_out_are_not_told_of(clean):
+    for kind in ("box-outside", "clipped-box"):
+        SEEDS[kind](clean)
+    assert set(kinds(checked(clean))) == {"box-outside", "clipped-box"}
+    SEEDS["other-shape"](clean)
+    assert kinds(checked(clean)) == ["other-shape"]
+
+
+def test_of_a_box_that_is_no_numbers_it_is_told_what_stands_in_the_file(clean):
+    with_box(annotation(clean, 1), ("abc", 3, "", 20))
+    (finding,) = checked(clean).findings
+    assert finding.what.endswith("has a coordinate that is not a number: abc 3 nothing 20")
+
+
 def test_images_trained_on_that_are_validated_on_are_refused(clean):
     listed_twice(clean)
     assert kinds(checked(clean))[:2] == ["refused", "duplicate-across"]
@@ -256,11 +275,12 @@ def test_ten_thousand_findings_fit_on_a_page(clean):
         with_box(annotation(clean, 1), (70, 3, 90, 20))
     SEEDS["repeated-box"](clean)
     found = checked(clean)
-    console = Console(file=io.StringIO(), width=80)
+    console = Console(file=io.StringIO(), width=30)
     show_hygiene(console, found, root=clean)
     lines = console.file.getvalue().splitlines()
     assert len(lines) < 40
-    assert max(map(len, lines)) <= 80
+    whole = [line for line in lines if "Annotations/001.xml:" in line and ": box " in line]
+    assert len(whole) >= 3  # no path is broken
     assert any("400 x box-outside" in line for line in lines)
     assert any("... and 397 more" in line for line in lines)
     listed = found.to_json(most=100)
@@ -270,6 +290,70 @@ def test_ten_thousand_findings_fit_on_a_page(clean):
 
 def test_before_a_training_there_is_a_line_for_what_matters(clean):
     SEEDS["near-across"](clean)
-    (note,) = notes_of(checked(clean))
-    assert note.startswith("NOTE: images that are nearly the same as one of another part; training")
-    assert "008.jpg: is nearly the same as" in note
+    (note,) = notes_of(checked(clean), root=clean)
+    before, after = image(clean, 1).name, image(clean, 8).name
+    assert note == (
+        "NOTE: images that are nearly the same as one of another part: validation: "
+        f"JPEGImages/{after}: is nearly the same as JPEGImages/{before} of training "
+        "(scratchdet check)"
+    )
+
+
+def test_nothing_but_ignored_objects_is_refused_and_each_class_told(clean):
+    for file in (clean / "Annotations").iterdir():
+        replaced(file, "<difficult>0<", "<difficult>1<")
+    found = checked(clean)
+    assert kinds(found) == ["refused"] + ["class-without-objects"] * 4
+    assert "no object in 6 images but 6 that are to be ignored" in found.findings[0].what
+    assert found.findings[1].what == "no object in train but 3 to be ignored"
+    learned = checked(clean, ignored="object")
+    assert {finding.part for finding in learned.findings} == {"validation"}
+
+
+def test_what_cannot_be_opened_does_not_end_the_check(clean, monkeypatch):
+    monkeypatch.setattr(Path, "is_file", Mock(side_effect=PermissionError))
+    assert [*check_name("training", str(image(clean, 1)))] == []
+
+
+def test_annotations_in_a_tree_like_that_of_voc_are_none_where_the_data_are_not(clean):
+    annotation(clean, 1).write_text("<!DOCTYPE a []><annotation>")
+    recipe = DataRecipe(path=str(clean))
+    parts = gather(recipe, threads=1, console=Console(quiet=True)).parts
+    found = check_hygiene(parts)
+    SEEDS["decimals"](clean)
+    annotation(clean, 2).write_text("<annotation>")  # since it was read
+    seen = []
+    told = with_files(found, parts, format="voc", progress=lambda *now: seen.append(now))
+    assert [one.kind for one in told.findings if one not in found.findings] == ["decimals"]
+    assert seen[-1] == (len(seen), len(seen))
+    assert with_files(found, parts, format="coco") == found
+
+
+def test_black_images_in_two_parts_are_no_leak(clean):
+    for number in (1, 7):
+        save(image(clean, number).with_suffix(".jpg"), np.zeros((64, 64, 3), np.uint8))
+    assert kinds(checked(clean)) == ["blank-across"]
+
+
+def prints(*flipped: int) -> np.ndarray:
+    """Prints of one scene, so many of whose first bits are turned."""
+    bits = np.tile(np.random.default_rng(0).integers(0, 2, 256, dtype=np.uint8), (len(flipped), 1))
+    for row, count in enumerate(flipped):
+        bits[row, :count] ^= 1
+    return np.packbits(bits, axis=1)
+
+
+def test_the_neighbour_is_named_and_not_the_first_of_those_tied_by_others():
+    def pairs_of(*flipped):
+        found = [
+            (a, b)
+            for a, b in combinations(range(len(flipped)), 2)
+            if abs(flipped[a] - flipped[b]) <= 32
+        ]
+        first, second = np.array(found).T
+        return Pairs(first, second, differing_bits(prints(*flipped), first, second))
+
+    use = np.array([0, 0, 1, 1])
+    # 20 and 30 bits are near to 0, 50 near to 30 alone.
+    assert nearest_rows(pairs_of(0, 20, 30, 50), use) == {0: 1, 1: 2, 2: 1, 3: 1}
+    assert nearest_rows(pairs_of(0, 10, 30, 60), use) == {0: 1, 1: 0, 2: 1, 3: 2}

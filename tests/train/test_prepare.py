@@ -148,6 +148,14 @@ def test_each_part_has_its_images_and_the_notes_say_so(voc):
     assert found.problems == ()
 
 
+def test_a_test_split_that_is_not_used_is_said_not_to_have_been_looked_at(voc):
+    path = voc(train=range(4), val=range(4, 6), test=range(6, 8))
+    said = f"test was not looked at: scratchdet check {path}"
+    assert said in prepared(path).notes
+    for choices in ({"test_split": "test"}, {"val_split": "val+test"}):
+        assert said not in prepared(path, **choices).notes
+
+
 def test_a_tenth_is_held_out_where_there_is_no_validation_split(voc):
     root = voc(train=range(40))
     found = prepared(root)
@@ -177,7 +185,7 @@ def test_one_image_is_trained_on_and_the_lack_of_validation_said(voc):
 @pytest.mark.parametrize("choices", [{"val_split": "val"}, {"test_split": "val"}, {}])
 def test_images_that_are_both_trained_on_and_evaluated_are_refused(voc, choices):
     root = voc(train=range(4), val=range(3, 6))
-    with pytest.raises(DataError, match=r"1 images of val are also trained on \(.*003\.jpg"):
+    with pytest.raises(DataError, match=r"1 image of val is also trained on \(.*003\.jpg"):
         prepared(root, split="train", **choices)
 
 
@@ -273,14 +281,38 @@ def test_data_without_any_object_are_refused(voc):
 
 
 def test_ignored_objects_stay_so_in_evaluation_and_are_learned_if_asked_for(tmp_path, scenes):
-    everything = [(name, replace(s, ignore=~s.ignore)) for name, s in scenes(4)]
-    parts = {"train": everything[:2], "val": everything[2:]}
+    everything = [(name, replace(s, ignore=~s.ignore)) for name, s in scenes(5)]
+    parts = {"train": [*everything[:2], *scenes(5)[4:]], "val": everything[2:4]}
     root = write_voc(tmp_path / "voc", parts, classes=("a", "b"))
     neutral, learned = prepared(root), prepared(root, ignored="object")
-    assert neutral.train.ignore.all()
+    assert neutral.train.ignore.tolist() == [True, True, False]
     assert not learned.train.ignore.any()
     assert neutral.val.ignore.all()
     assert learned.val.ignore.all()
+    assert neutral.hygiene["kinds"]["class-without-objects"]["number"] == 3  # b; in val, a as well
+    assert learned.hygiene["kinds"]["class-without-objects"]["number"] == 2
+
+
+def test_nothing_but_ignored_objects_is_refused_unless_they_are_learned(tmp_path, scenes):
+    crowds = [(name, replace(scene, ignore=~scene.ignore)) for name, scene in scenes(4)]
+    root = write_voc(tmp_path / "voc", {"train": crowds}, classes=("a", "b"))
+    with pytest.raises(DataError, match="no object in 4 images but 4 that are to be ignored"):
+        prepared(root)
+    assert prepared(root, ignored="object").train.num_objects == 3  # one image is held out
+
+
+def test_of_many_findings_a_hundred_of_a_kind_are_kept_and_all_counted(tmp_path, scenes):
+    (name, scene), *others = scenes(3)
+    many = replace(
+        scene,
+        boxes=np.tile(scene.boxes, (200, 1)),
+        labels=np.tile(scene.labels, 200),
+        ignore=np.tile(scene.ignore, 200),
+    )
+    root = write_voc(tmp_path / "voc", {"train": [(name, many), *others]}, classes=("a", "b"))
+    hygiene = prepared(root, val_split="none").hygiene
+    assert hygiene["kinds"]["repeated-box"]["number"] == 199
+    assert [found["kind"] for found in hygiene["findings"]].count("repeated-box") == 100
 
 
 def test_the_list_of_problems_counts_them(tmp_path):

@@ -119,8 +119,10 @@ def test_a_training_says_what_its_priors_match_and_saves_a_model_that_has_them(
     assert "NOTE: priors: " in said
     assert " of the objects can be matched at 0.5" in said
     assert "prior scales 0.08 0.14 0.3 0.5 0.7 0.9" in said
-    found = json.loads((run / "check.json").read_text())["priors"]
-    assert (found["objects"], found["input_size"]) == (90, [64, 64])
+    kept = json.loads((run / "check.json").read_text())["priors"]
+    assert kept["fit"] is None  # as `scratchdet check --json` has it
+    found = kept["coverage"]["training"]
+    assert (found["objects"], found["sampled"], found["input_size"]) == (90, 90, [64, 64])
     detector = load_model(run)
     assert detector.built_as["prior_scales"] == scales
     assert detector.specs[0].min_size == pytest.approx(0.08 * 64)

@@ -16,7 +16,9 @@ from scratchdet.train.time_estimate import (
     WARM_UP,
     TimeEstimate,
     estimate_time,
+    fitting,
     images_evaluated,
+    with_batch,
 )
 from scratchdet.train.trainability import duration
 
@@ -59,15 +61,20 @@ def test_of_few_steps_the_spread_is_from_the_fastest_to_the_slowest():
 
 def test_steps_are_timed_until_the_time_is_over_and_the_first_do_not_count(recipe, prepared):
     found = estimate_time(recipe, prepared, device="cpu", seconds=10, clock=clock(1))
-    # The deadline is 10 s after the first look; the second begins the first step, which ends at 2.
-    assert len(found.steps_timed) == 9 - WARM_UP
+    # The deadline is at 10. Two steps of two images end at 3, and 4 is the time that is left; the
+    # first step of a whole batch begins at 5 and ends at 6.
+    assert len(found.steps_timed) == 5 - WARM_UP
+    assert found.part == 1
     assert set(found.steps_timed) == {1}
     assert found.seconds_an_image == pytest.approx(1 / 3)
 
 
 def test_of_three_slow_steps_the_second_counts_as_well(recipe, prepared):
-    found = estimate_time(recipe, prepared, device="cpu", seconds=10, clock=clock(3))
-    assert found.steps_timed == (3,) * LEAST
+    found = estimate_time(recipe, prepared, device="cpu", seconds=30, clock=clock(3))
+    # Whole batches from 15 to 18, 21, 24, 27 and 30.
+    assert found.steps_timed == (3,) * 3
+    found = estimate_time(recipe, prepared, device="cpu", seconds=24, clock=clock(3))
+    assert found.steps_timed == (3 * 2,) * LEAST  # of half a batch
     assert not found.is_coarse
 
 
@@ -78,8 +85,24 @@ def test_fast_steps_are_not_timed_longer_than_it_takes(recipe, prepared):
 
 def test_a_single_very_slow_step_is_a_coarse_estimate(recipe, prepared):
     found = estimate_time(recipe, prepared, device="cpu", seconds=10, clock=clock(60))
-    assert found.steps_timed == (60,)
+    assert found.steps_timed == (60 * 2,)  # two of four images
+    assert found.part == 0.5
     assert found.is_coarse
+
+
+def test_of_a_batch_that_takes_too_long_a_half_is_timed_or_less():
+    # Three steps of 64 images at a tenth of a second each are 19.2 s.
+    assert fitting(64, 0.1, seconds=20) == 64
+    assert fitting(64, 0.1, seconds=19) == 32
+    assert fitting(64, 0.1, seconds=3) == 8
+    assert fitting(64, 1000, seconds=3) == 2
+    assert fitting(1, 1000, seconds=3) == 1
+
+
+@pytest.mark.parametrize(("batch", "parts"), [(32, 4), (16, 2), (8, 1), (2, 1)])
+def test_no_more_images_are_worked_off_at_a_time_than_in_training(recipe, batch, parts):
+    whole = differing(recipe, data={"batch": 32, "accumulate": 4})
+    assert with_batch(whole, batch).data.accumulate == parts
 
 
 @pytest.mark.parametrize(

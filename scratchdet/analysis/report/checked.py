@@ -10,8 +10,8 @@ from scratchdet.analysis.report.markup import Html, element, joined, table
 
 def checked(check: Mapping[str, Any]) -> Html:
     """What there is to say of a `check.json`; what it lacks, or has besides, is left out."""
-    parts = [_hygiene(check.get("hygiene") or {}), _priors(check.get("priors") or {})]
-    return joined(*parts)
+    coverage = (check.get("priors") or {}).get("coverage") or {}
+    return joined(_hygiene(check.get("hygiene") or {}), _priors(coverage.get("training") or {}))
 
 
 def _hygiene(hygiene: Mapping[str, Any]) -> Html:
@@ -32,16 +32,18 @@ def _hygiene(hygiene: Mapping[str, Any]) -> Html:
 def _priors(priors: Mapping[str, Any]) -> Html:
     """Which objects some prior matches, by class and by size."""
     objects, matched = priors.get("objects"), priors.get("matched")
-    if not objects or matched is None:
+    sampled = priors.get("sampled", objects)
+    if not objects or not sampled or matched is None:
         return Html()
-    share = 100 * matched / objects
+    share = 100 * matched / sampled
+    sample = f"a sample of {sampled:,} of " if sampled < objects else ""
     parts = [
         element("h3", "Priors"),
         element(
             "p",
-            f"Of {objects:,} training objects {matched:,} ({share:.1f} %) overlap some prior by "
-            f"IoU {priors.get('iou', 0.5):g} or more; the others are learned from the one prior "
-            "that overlaps them most.",
+            f"Of {sample}{objects:,} training objects {matched:,} ({share:.1f} %) overlap some "
+            f"prior by IoU {priors.get('iou', 0.5):g} or more; the others are learned from the one "
+            "prior that overlaps them most.",
         ),
     ]
     for title, key in (("objects of", "per_class"), ("size, pixels of the input", "per_size")):
