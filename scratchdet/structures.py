@@ -94,6 +94,8 @@ class Problem(NamedTuple):
     """What was done: `dropped`, `clipped`, `image dropped`, or `kept` for a mere remark."""
     kind: str = ""
     """A key of `data.findings.KINDS`, for scripts; empty in lists that older versions wrote."""
+    box_of: str = ""
+    """The reference of the image whose box it is about; empty for anything else."""
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what} [{self.action}]"

@@ -9,7 +9,15 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from scratchdet.data.clean import KINDS, NO_AREA, OVERHANGS, REASONS, CheckedBoxes, check_boxes
+from scratchdet.data.clean import (
+    KINDS,
+    NO_AREA,
+    NOT_A_NUMBER,
+    OVERHANGS,
+    REASONS,
+    CheckedBoxes,
+    check_boxes,
+)
 from scratchdet.structures import DataError, DetectionData, Problem, Strings
 
 OnBadBox = Literal["error", "drop"]
@@ -39,6 +47,8 @@ class Found(NamedTuple):
     """Those of `names` that are the classes, if the user chooses none."""
     where: Callable[[int], str]
     """The place of object m in the files. Asked for problems only, so it may be slow."""
+    text: Callable[[int], str] | None = None
+    """What stands in the files for the numbers of object m, if it can be anything; slow, too."""
     empty_side: float = 0.0
     """As for `check_boxes`."""
     areas: np.ndarray | None = None
@@ -124,13 +134,17 @@ def _box_problems(
         if labels[row] < 0:
             what += f" is of none of the classes: {', '.join(classes)}"
         else:
-            what += f" {REASONS[reason]}: {' '.join(f'{x:g}' for x in part.written[source])}"
+            written = " ".join(f"{x:g}" for x in part.written[source])
+            if reason == NOT_A_NUMBER and part.text is not None:
+                written = part.text(source)
+            what += f" {REASONS[reason]}: {written}"
             if reason > NO_AREA:
                 width, height = part.sizes[images[row]]
                 what += f" (image {width}x{height})"
         kind = KINDS[reason] if labels[row] >= 0 else "unknown-class"
         action = "clipped" if kind == KINDS[OVERHANGS] else "dropped"
-        problems.append(Problem(part.where(source), what, action, kind))
+        image = part.paths[int(images[row])]
+        problems.append(Problem(part.where(source), what, action, kind, image))
     return tuple(problems)
 
 

@@ -7,7 +7,7 @@ began with to annotations read again, and decodes nothing.
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -40,6 +40,8 @@ AHEAD = 8
 """Images submitted per thread before the first result is taken: enough that no thread waits, and
 few enough that a huge data set is not queued as a whole."""
 
+Judged = tuple[tuple[float, float] | None, list[Problem]]
+"""What x and y of an image grow by, None if it is left out; and what is wrong with it."""
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -166,8 +168,16 @@ def usable_images(
         sizes=survey.sizes[kept],
         boxes=(usable.boxes * factors).astype(np.float32),
         areas=None if usable.areas is None else usable.areas * factors[:, 0] * factors[:, 1],
-        problems=data.problems + problems,
+        problems=(*_of_kept_images(data, judged), *problems),
     )
+
+
+def _of_kept_images(data: DetectionData, judged: Sequence[Judged]) -> Iterator[Problem]:
+    """What the reader has found, but for boxes of images that are left out: of another shape, say,
+    which is why boxes reach out of it."""
+    pairs = zip(data.paths, judged, strict=True)
+    left = {path for path, (scale, _) in pairs if scale is None}
+    return (problem for problem in data.problems if problem.box_of not in left)
 
 
 def _mapped(
@@ -254,9 +264,7 @@ def _divisible(std: np.ndarray, mean: np.ndarray, dtype: str) -> np.ndarray:
     return np.where(least == 0, 1.0, least)
 
 
-def _judge(
-    record: Record, size: tuple[int, int], remark: str
-) -> tuple[tuple[float, float] | None, list[Problem]]:
+def _judge(record: Record, size: tuple[int, int], remark: str) -> Judged:
     """What x and y grow by, if the image can be used; and what is wrong with it."""
     where = str(record.path)
     if 0 in size:

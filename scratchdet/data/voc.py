@@ -16,7 +16,13 @@ from scratchdet.data.images import EXTENSIONS, image_size
 from scratchdet.data.references import single
 from scratchdet.data.split import chosen_splits
 from scratchdet.data.stacks import find_stack, group
-from scratchdet.data.voc_xml import Annotation, counts_from_zero, place_of_object, read_annotation
+from scratchdet.data.voc_xml import (
+    Annotation,
+    counts_from_zero,
+    place_of_object,
+    read_annotation,
+    text_of_object,
+)
 from scratchdet.structures import DataError, DetectionData, Problem
 
 LAYOUT = "Annotations/*.xml with JPEGImages/ beside it, or a VOCdevkit of such folders"
@@ -191,6 +197,7 @@ def _part(year: _Folder, lists: Sequence[Path] | None, names: Sequence[str]) -> 
         ignore=np.array([d for f in files for d in f.difficult], bool),
         classes=[name for name in names if name],
         where=lambda row: place_of_object(*rows[row]),
+        text=lambda row: text_of_object(*rows[row]),
         empty_side=float(first),
         problems=tuple(problems),
         notes=(_corner_note(year),),

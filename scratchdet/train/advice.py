@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from scratchdet.analysis.coverage_table import called
 from scratchdet.analysis.expectations import SMALL, Expectations
 from scratchdet.analysis.prior_overlaps import boxes_at
 from scratchdet.analysis.report.words import count as counted
@@ -147,8 +148,8 @@ def _of_balance(expected: Expectations, recipe: Recipe) -> Iterator[Advice]:
         factor = math.sqrt(RARE / shares[rarest])
         yield Advice(
             f"--data.repeat-below {RARE}",
-            f"{rarest} is in {shares[rarest]:.1%} of the images, which are then seen {factor:.1f} "
-            "times as often",
+            f"{called(rarest)} is in {shares[rarest]:.1%} of the images, which are then seen "
+            f"{factor:.1f} times as often",
         )
 
 

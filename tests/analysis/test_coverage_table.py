@@ -60,7 +60,7 @@ def test_the_line_is_a_note_where_many_or_a_class_cannot_be_matched():
         in (summary(rare))
     )
     many = replace(few, per_class={str(name): Covered(2, 0) for name in range(9)})
-    assert "3 0.0 %, 4 0.0 % and 4 more (" in summary(many)
+    assert "class 3 0.0 %, class 4 0.0 % and 4 more (" in summary(many)
 
 
 def test_the_table_has_a_row_for_every_class_and_size_that_has_objects():

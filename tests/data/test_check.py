@@ -213,6 +213,12 @@ def test_boxes_of_an_image_that_is_left_out_are_not_told_of(clean):
     assert kinds(checked(clean)) == ["other-shape"]
 
 
+def test_a_file_that_is_not_what_its_name_says_is_told_what_to_be_called(clean):
+    SEEDS["wrong-extension"](clean)
+    (finding,) = checked(clean).findings
+    assert finding.what == "is a PNG: its name should end in .png"
+
+
 def test_of_a_box_that_is_no_numbers_it_is_told_what_stands_in_the_file(clean):
     with_box(annotation(clean, 1), ("abc", 3, "", 20))
     (finding,) = checked(clean).findings

@@ -72,7 +72,7 @@ def test_a_bad_box_is_reported_by_file_line_and_place_in_the_file(tmp_path):
     flat, text = read(tmp_path).problems
     assert str(flat) == f"{tmp_path}/Annotations/x.xml:5: box 1 (a) has no area: 9 9 9 12 [dropped]"
     assert text.where.endswith("x.xml:6")
-    assert "not a number: nan 9 9 12" in text.what
+    assert "not a number: one 9 9 12" in text.what
 
 
 def test_names_inside_parts_and_attributes_are_not_classes(tmp_path):
