@@ -84,7 +84,7 @@ def test_no_model_is_kept_where_none_is_asked_for(made, tmp_path):
 
 
 def test_the_checkpoint_before_the_last_is_kept(made):
-    names = {path.name for path in (made / "last").iterdir()}
+    names = {path.name for path in (made / "last").glob("*.safetensors")}
     assert names == {"checkpoint.safetensors", "previous.safetensors", "model.safetensors"}
 
 
