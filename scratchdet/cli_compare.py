@@ -32,7 +32,7 @@ def compare(
     Runs that differ in the seed only are one group, and groups are compared by their means. Each
     model is evaluated on the images its run is judged by, so that chance in the choice of the
     images can be told; runs that are judged by different images, classes or protocols are not
-    compared. docs/compare.md says how.
+    compared. docs/compare.md says how. The exit status is 1 if nothing could be compared.
 
     Examples:
       scratchdet compare runs/one runs/other
@@ -91,7 +91,7 @@ def compare(
         save_comparison(groups, out / "compare.png")
         write_text(out / "compare.json", dumps(values, indent=2) + "\n")
         say(console, f"written: {out}")
-    return 0
+    return 0 if found else 1
 
 
 def _show(

@@ -12,7 +12,7 @@ from scratchdet.terminal import say
 
 def report(
     run: Annotated[Positional[Path], tyro.conf.arg(metavar="RUN")],
-    data: Annotated[Positional[Path | None], tyro.conf.arg(metavar="DATA")] = None,
+    data: Annotated[Positional[Path | None], tyro.conf.arg(metavar="[DATA]")] = None,
     /,
     device: str = "auto",
 ) -> int:

@@ -80,9 +80,14 @@ def test_a_table_and_a_conclusion_are_printed(make_run, capsys):
     assert "nothing can be compared: fewer than two are finished" in said
 
 
+def test_where_nothing_was_compared_the_exit_status_is_1(make_run, capsys):
+    assert call(make_run("one"), "--no-evaluate") == 1
+    assert "one recipe" in capsys.readouterr().out
+
+
 def test_a_run_that_is_given_twice_counts_once(make_run, capsys):
     run = make_run("one")
-    assert call(run, run, run / ".", "--no-evaluate") == 0
+    assert call(run, run, run / ".", "--no-evaluate") == 1
     said = capsys.readouterr().out
     assert "NOTE: a run that is given several times counts once" in said
     assert "one recipe: nothing to compare it with" in said

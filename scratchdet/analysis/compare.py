@@ -21,6 +21,7 @@ IMMATERIAL = {
     "data.workers",
     "data.cache",
     "run.threads",
+    "schedule.analyse_every",
     "schedule.log_every",
     "schedule.checkpoint_every",
     "schedule.keep_every",
@@ -73,6 +74,8 @@ class Entry(NamedTuple):
         if broken := [record["step"] for record in self.log if "diverged" in record]:
             return f"diverged at step {broken[-1]}"
         done = max((record["step"] for record in self.log), default=0)
+        if done == steps:
+            return f"{steps} steps, without the final evaluation"
         return f"{done} of {steps} steps"
 
 
@@ -141,12 +144,12 @@ def settings_that_differ(groups: Sequence[Group]) -> list[Setting]:
 
 
 def different_tests(runs: Sequence[Entry]) -> list[str]:
-    """A line for each way in which the runs are not judged by the same; none if they are.
+    """A line for each way in which the finished runs are not judged by the same; none if they are.
 
     By the images themselves where all are evaluated, else by what their figures say of them, as far
     as it is known of all.
     """
-    known = [run for run in runs if not math.isnan(run.ap)]
+    known = [run for run in runs if run.finished and not math.isnan(run.ap)]
     tests = [_test_of(run) for run in known]
     lines = []
     for what in tests[0] if tests else ():

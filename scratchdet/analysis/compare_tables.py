@@ -52,6 +52,7 @@ def figures_table(groups: Sequence[Group]) -> Table:
 def settings_table(groups: Sequence[Group], settings: Sequence[Setting]) -> Table:
     """The settings that differ; those that are not the default in bold."""
     table = _table("setting", "default", *(group.letter for group in groups))
+    table.columns[0].no_wrap = True
     for setting in settings:
         values = (
             escape(_said(value)) if value == setting.default else f"[bold]{escape(_said(value))}[/]"

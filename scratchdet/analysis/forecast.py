@@ -19,6 +19,8 @@ LEVEL = 0.8
 """Of the intervals: four of five trainings should end in theirs."""
 LEAST = 4
 """Evaluations before anything is said."""
+LOWEST = 0.05
+"""AP50 below which a curve has hardly begun, and may still lead anywhere. Our own."""
 WIDEST = 0.3
 """Of an interval: a wider one says nothing, and is not told."""
 SCATTER, SCATTER_WEIGHT = 0.015, 3.0
@@ -108,8 +110,8 @@ def learning_done(rate_at: Callable[[int], float], steps: int) -> np.ndarray:
 def forecast(curve: Curve, *, learned: np.ndarray) -> Forecast | None:
     """What is expected of the last evaluation of the training. learned: see `learning_done`.
 
-    None where there is nothing to be told: fewer than four evaluations, AP that does not rise, or
-    limits so far apart that they say nothing.
+    None where there is nothing to be told: fewer than four evaluations, AP that does not rise or
+    has hardly begun to, or limits so far apart that they say nothing.
     """
     if not _rises([value for _, value in curve]):
         return None
@@ -215,9 +217,11 @@ def _fits(curve: Curve, learned: np.ndarray) -> _Fits:
 
 
 def _rises(values: Sequence[float]) -> bool:
-    """Whether there are evaluations enough, and the later ones are better."""
+    """Whether there are evaluations enough, the later ones better, and the last is something."""
     half = len(values) // 2
-    return len(values) >= LEAST and float(np.mean(values[half:])) > float(np.mean(values[:half]))
+    if len(values) < LEAST or values[-1] < LOWEST:
+        return False
+    return float(np.mean(values[half:])) > float(np.mean(values[:half]))
 
 
 def _limits(values: np.ndarray, weight: np.ndarray) -> tuple[float, float, float]:

@@ -118,8 +118,12 @@ def _fill(axes: "Axes", runs: Runs, title: str, drawing: Drawing) -> None:
     axes.set_xlabel("step")
     axes.grid(alpha=0.25, lw=0.6)
     axes.spines[["top", "right"]].set_visible(False)
-    if np.isfinite(axes.dataLim.minposy):  # infinite without a positive value
+    # The least positive value is infinite where there is none. Within a decade a logarithmic scale
+    # has no round numbers to show.
+    if axes.dataLim.y1 >= 10 * axes.dataLim.minposy:
         axes.set_yscale("log")
+    else:
+        axes.ticklabel_format(axis="y", useOffset=False)
 
 
 def _landscape(axes: "Axes", records: Records, colour: Colour, label: str) -> None:

@@ -131,7 +131,7 @@ def test_runs_that_differ_in_the_seed_only_are_one_group():
         run("a", 0.5),
         run("b", 0.6, optim={"lr": 0.2}),
         run("c", 0.7, run={"seed": 1}),
-        run("d", 0.8, run={"seed": 2, "threads": 3}),
+        run("d", 0.8, run={"seed": 2, "threads": 3}, schedule={"analyse_every": 5}),
     ]
     groups = grouped(runs)
     assert [[one.name for one in group.runs] for group in groups] == [["a", "c", "d"], ["b"]]

@@ -52,6 +52,14 @@ def test_a_beginning_that_may_lead_anywhere_is_not_told():
     assert forecast([(10, 0.0), (20, 0.0), (30, 0.001), (40, 0.002)], learned=EVEN) is None
 
 
+@pytest.mark.parametrize(("last", "told"), [(0.0003, False), (0.049, False), (0.05, True)])
+def test_out_of_next_to_nothing_nothing_is_foretold(last, told):
+    """Evaluations of 0.0000 to 0.0003 were said to gain 0.011 by more steps."""
+    few = [(at * STEPS // 4, last * at / 4) for at in range(1, 5)]
+    assert (gain_if_longer(few, learned=EVEN) is not None) == told
+    assert bool(outlook(few, learned=EVEN)) == told
+
+
 def test_a_curve_without_noise_is_carried_on():
     expected = forecast(curve(500), learned=EVEN)
     assert expected.step == STEPS

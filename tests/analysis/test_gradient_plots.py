@@ -74,6 +74,13 @@ def test_the_ranges_are_those_along_the_gradient():
     assert axes.lines[0].get_color() != axes.lines[1].get_color()
 
 
+@pytest.mark.parametrize(("factor", "scale"), [(1.1, "linear"), (100, "log")])
+def test_within_a_decade_the_axis_has_plain_numbers(factor, scale):
+    records = [record(10), record(20, scale=factor)]
+    axes = draw_smoothness({"a": records}).axes[0]
+    assert axes.get_yscale() == scale
+
+
 def test_norms_are_those_of_a_block_or_of_all():
     (axes,) = draw_gradient_norms(RUNS, block="root").axes
     assert shaded(axes)[0] == (1, 8)
