@@ -10,6 +10,7 @@ from torch import Tensor
 
 from scratchdet.data.loader import Batch
 from scratchdet.recipe import Recipe, differing
+from scratchdet.terminal import say
 from scratchdet.train.analyse import analyse, forget_after
 from scratchdet.train.batches import batches_from, samples_from
 from scratchdet.train.begin import Run, begin
@@ -24,7 +25,7 @@ from scratchdet.train.distributed import (
     ranks_of_launch,
 )
 from scratchdet.train.finite import FiniteWatch, NonFiniteLoss
-from scratchdet.train.interrupt import catching_interrupts
+from scratchdet.train.interrupt import STOPPING, catching_interrupts
 from scratchdet.train.log import NoLog, RunLog
 from scratchdet.train.optim import set_learning_rate
 from scratchdet.train.precise_bn import in_parts, measure_statistics
@@ -107,7 +108,8 @@ def _all_steps(run: Run, training: Training, progress: Progress, clock: StepCloc
         )
     began = time.monotonic() - progress.seconds
     since, logged = time.monotonic(), progress.step
-    with log, catching_interrupts() as asked_to_stop:
+    acknowledge = partial(say, run.console, STOPPING)
+    with log, catching_interrupts(acknowledge) as asked_to_stop:
         detector.train()
         for step, batch in enumerate(clock.over(batches, "data"), start=progress.step):
             lr = rate_at(step)
@@ -162,6 +164,7 @@ def _all_steps(run: Run, training: Training, progress: Progress, clock: StepCloc
                 progress = validate(run, training, run.prepared.val, progress=progress, log=log)
                 progress = progress._replace(seconds=time.monotonic() - began)
                 since, logged = time.monotonic(), done
+                stop = stop or any_of(asked_to_stop())  # evaluating takes its time
             if to_save or stop:
                 run.bad.tell(ranks, run_dir=run.folder, console=run.console)
                 from_first(ranks, log.sync)

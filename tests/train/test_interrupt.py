@@ -31,6 +31,31 @@ def test_a_signal_asks_to_stop_and_does_nothing_else(number):
         assert asked()
 
 
+def test_the_first_signal_is_acknowledged_at_once_and_only_once():
+    said = []
+    told = threading.Event()
+
+    def acknowledge():
+        said.append(threading.current_thread())
+        told.set()
+
+    with catching_interrupts(acknowledge):
+        assert not told.wait(0.05)
+        send(signal.SIGINT)
+        assert told.wait(10)  # though nobody has asked yet
+        send(signal.SIGTERM)
+    assert len(said) == 1
+    assert said[0] is not threading.main_thread()  # which may be printing
+    assert not said[0].is_alive()
+
+
+def test_without_a_signal_nothing_is_acknowledged():
+    said = []
+    with catching_interrupts(lambda: said.append(1)):
+        pass
+    assert said == []
+
+
 def test_a_second_ctrl_c_stops_at_once():
     with catching_interrupts() as asked:
         send(signal.SIGINT)
