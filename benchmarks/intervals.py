@@ -31,7 +31,7 @@ from scratchdet.structures import DetectionData
 
 RESULTS = Path(__file__).parent / "results" / "intervals.json"
 POPULATION = 20_000
-SAMPLES = (5, 10, 20, 50, 200, 500)
+SAMPLES = (50, 200, 500)
 RESAMPLES = 400
 
 

@@ -29,8 +29,7 @@ from scratchdet.structures import DetectionData
 RESAMPLES = 1000
 LEVEL = 0.95
 FEWEST_IMAGES = 10
-"""For an interval; of a class, images with an object of it. Our own: of 10 images 89 % of the
-intervals hold the true AP50, of 5 images 81 % (benchmarks/intervals.py)."""
+"""For an interval; of a class, images with an object of it. Our choice."""
 SAME = 1e-6
 """By how much resamples of the same AP differ in single precision."""
 BLOCK = 4_000_000  # numbers that are worked on at once: 16 MB an array
