@@ -14,8 +14,9 @@ EMPTY = RateCurve("nothing", [], [], [], math.nan, None)
 
 @pytest.mark.parametrize("curves", [[], [EMPTY], [STABLE], [STABLE, BROKEN]])
 def test_it_can_be_drawn(curves):
-    figure = draw_range_test(curves, lr=0.15)
-    figure.savefig(io.BytesIO(), format="png")
+    written = io.BytesIO()
+    draw_range_test(curves, lr=0.15).savefig(written, format="png")
+    assert written.getvalue().startswith(b"\x89PNG")
 
 
 def test_largest_stable_rates_and_the_recipes_are_marked():

@@ -103,7 +103,7 @@ def test_a_part_of_a_batch_that_was_timed_is_said_to_be_one():
 
 
 def test_the_json_holds_no_nan():
-    json.dumps(FOUND.to_json(), allow_nan=False)
+    assert json.loads(json.dumps(FOUND.to_json(), allow_nan=False))["recipe"] == FOUND.recipe
 
 
 def checked(data, *flags, capsys):
