@@ -90,6 +90,7 @@ def test_one_network_is_shown_with_its_variants_counted_exactly(capsys):
     variants = json.loads(shown(capsys, "scratchdet_nano", "--json"))["variants"]
     assert [list(one["choices"].items()) for one in variants] == [
         [],
+        *([("stem", stem)] for stem in ("7x7/2", "3x3x3/2", "7x7/1")),
         [("norm_backbone", "none")],
         *([("norm_backbone", norm)] for norm in ("sync_batch", "group", "group_ws")),
         [("norm_head", "none")],
@@ -100,7 +101,9 @@ def test_one_network_is_shown_with_its_variants_counted_exactly(capsys):
         assert one["parameters"] == sum(weight.numel() for weight in detector.parameters())
         label = " ".join(*one["choices"].items()) if one["choices"] else "default"
         (line,) = [line for line in lines if line.startswith(f"{label} ")]
-        numbers = f"{one['parameters']:,} {one['macs']:,} 20 10 5 3 1 2,140 -"
+        halved = one["choices"].get("stem", "").endswith("/2")
+        maps = "10 5 3 2 1 556" if halved else "20 10 5 3 1 2,140"
+        numbers = f"{one['parameters']:,} {one['macs']:,} {maps} -"
         assert line.removeprefix(label).split() == numbers.split()
 
 

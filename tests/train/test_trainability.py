@@ -157,7 +157,6 @@ def test_the_recommended_command_is_the_training_that_was_checked(recommended):
     assert not parsed.settings.run.channels_last
     assert "timing steps of a training, about 10 s" in out
     assert "decoding 8 images of train" in out
-    assert "AP50 0." not in out.split("recommended")[0]  # no training of so few images is known
 
 
 @pytest.mark.slow
